@@ -1,0 +1,137 @@
+"""proxpair: is a forward-backward pair for training binarized networks principled?
+
+The public face. `import proxpair` gives the names people use, each loaded when it is first used;
+the command `proxpair` collects the sub-commands that theory/, verify/ and figures/ define.
+
+    >>> import proxpair
+    >>> proxpair.check("sign(x)", "1").grade
+    'smooth'
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from theory import version
+    from theory.catalogue import CATALOGUE as CATALOGUE
+    from theory.catalogue import lookup as lookup
+    from theory.checking import Check as Check
+    from theory.checking import check as check
+    from theory.decision import decide as decide
+    from theory.errors import InputError as InputError
+    from theory.errors import Undecided as Undecided
+    from theory.maps import PiecewiseMap as PiecewiseMap
+    from theory.pairs import QuantizerPair as QuantizerPair
+    from theory.parser import parse as parse
+    from theory.synthesis import synthesize as synthesize
+
+    __version__ = version.VERSION
+    from verify.lowering import lower as lower
+
+_HOME = {
+    "CATALOGUE": "theory.catalogue",
+    "lookup": "theory.catalogue",
+    "Check": "theory.checking",
+    "check": "theory.checking",
+    "decide": "theory.decision",
+    "InputError": "theory.errors",
+    "Undecided": "theory.errors",
+    "PiecewiseMap": "theory.maps",
+    "QuantizerPair": "theory.pairs",
+    "parse": "theory.parser",
+    "synthesize": "theory.synthesis",
+    "lower": "verify.lowering",
+}
+__all__ = ["__version__", "main", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("theory.version").VERSION
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'proxpair' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _application() -> Any:
+    import typer
+
+    from figures import commands as figures_commands
+    from theory import commands as theory_commands
+    from verify import commands as verify_commands
+
+    app = typer.Typer(
+        name="proxpair",
+        help="Theory verification for neural-network binarization: check, synthesize and confirm quantizer pairs.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    def show_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"proxpair {importlib.import_module('theory.version').VERSION}")
+            raise typer.Exit
+
+    @app.callback()
+    def options(
+        version: bool = typer.Option(
+            False, "--version", callback=show_version, is_eager=True, help="Show the version."
+        ),
+    ) -> None:
+        """Theory verification for neural-network binarization: check, synthesize and confirm quantizer pairs."""
+
+    app.command("paper")(figures_commands.paper)
+    app.command("check")(theory_commands.check)
+    app.command("synthesize")(theory_commands.synthesize)
+    app.command("catalogue")(theory_commands.catalogue)
+    app.command("converge")(verify_commands.converge)
+    app.command("train")(verify_commands.train)
+    app.command("figures")(figures_commands.figures)
+    return app
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1, 3 by the verdict, 2 bad input, 70 internal error."""
+    import typer
+    from typer.exceptions import TyperException
+
+    from theory.errors import InputError, Undecided
+
+    try:
+        code = _application()(args=argv, prog_name="proxpair", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except InputError as error:
+        message, code = str(error), 2
+    except Undecided as error:
+        message, code = f"not settled: {error}", 3
+    except (typer.Abort, KeyboardInterrupt):
+        message, code = "interrupted", 130
+    except BrokenPipeError:
+        # the reader went away; nothing is left to say
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # the last line of defence: no traceback reaches a user
+        if isinstance(error, TyperException):
+            text = error.format_message() if hasattr(error, "format_message") else str(error)
+            message, code = text or "a sub-command was expected; proxpair --help lists them", 2
+        else:
+            message, code = f"internal error: {type(error).__name__}: {error}", 70
+    print(f"proxpair: {_one_line(message)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

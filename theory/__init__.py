@@ -1,0 +1,1 @@
+"""Symbolic half of proxpair: exact maps, the decision, synthesis, and the catalogue."""

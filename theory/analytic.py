@@ -1,0 +1,806 @@
+"""Analytic expressions on an open interval: zero test, roots, signs, limits, antiderivatives.
+
+Everything here is exact. An expression is reduced, where that is possible, to a polynomial in x
+and u = exp(q x) (`exp_rational`); polynomials are settled by root isolation, the rest by Arb
+enclosures with Taylor steps at the ends and domination at infinity. What none of these settles is
+`Undecided`. Sampling is used only to find an exact counterexample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import sympy as sp
+from flint import arb, fmpq
+
+from theory.deadline import limit as time_limit
+from theory.errors import OutOfTime, Undecided
+from theory.exact import X, enclose, equal, less, precision, rational_between, sigmoid, sign_of
+
+Expr = Any
+U = sp.Symbol("u", positive=True)
+OO = sp.oo
+
+
+# --------------------------------------------------------------------------- normal form
+
+
+@dataclass(frozen=True)
+class ExpRational:
+    """num(x, u)/den(x, u) with u = exp(rate * x); rate > 0 exact, or 0 where no exponential occurs."""
+
+    num: Any  # sympy Poly in (X, U)
+    den: Any
+    rate: Expr
+
+    def back(self, poly: Any) -> Expr:
+        return poly.as_expr().subs(U, sp.exp(self.rate * X))
+
+
+@lru_cache(maxsize=4000)
+def exp_rational(expr: Expr) -> ExpRational | None:
+    """The normal form of ``expr``, or None if it has other functions, roots, or nonlinear exponents."""
+    e = expr
+    if e.has(sp.tanh, sp.sinh, sp.cosh, sigmoid):
+        e = e.replace(sp.tanh, lambda z: 1 - 2 / (sp.exp(2 * z) + 1))
+        e = e.replace(sigmoid, lambda z: 1 - 1 / (sp.exp(z) + 1))
+        e = e.replace(sp.sinh, lambda z: (sp.exp(z) - sp.exp(-z)) / 2)
+        e = e.replace(sp.cosh, lambda z: (sp.exp(z) + sp.exp(-z)) / 2)
+    rates: list[Expr] = []
+    for node in e.atoms(sp.exp):
+        z = sp.expand(node.args[0])
+        if not z.has(X):
+            return None  # exp of a constant: its powers are not rational numbers
+        a = z.coeff(X, 1)
+        if a.has(X) or sp.expand(z - a * X) != 0:
+            return None
+        rates.append(a)
+    rate: Expr = sp.Integer(0)
+    if rates:
+        base = rates[0]
+        ratios = [sp.cancel(r / base) for r in rates]
+        if not all(r.is_Rational for r in ratios):
+            return None
+        step = sp.Rational(
+            math.gcd(*(int(abs(r.p)) * math.lcm(*(int(s.q) for s in ratios)) // int(r.q) for r in ratios)),
+            math.lcm(*(int(s.q) for s in ratios)),
+        )
+        rate = base * step
+        if sign_of(rate) < 0:
+            rate = -rate
+        e = e.replace(sp.exp, lambda z: U ** sp.cancel(sp.expand(z) / (rate * X)))
+    if any(not p.exp.is_Integer for p in e.atoms(sp.Pow) if p.base.has(X) or p.base.has(U)):
+        return None
+    if any(f.has(X) or f.has(U) for f in e.atoms(sp.Function)):
+        return None
+    try:
+        num, den = sp.fraction(sp.cancel(sp.together(e)))
+        return ExpRational(sp.Poly(num, X, U), sp.Poly(den, X, U), rate)
+    except sp.PolynomialError:
+        return None
+
+
+def simplify(expr: Expr) -> Expr:
+    """A shorter equal expression: cancelled in x where it is rational, otherwise sympy's shortest guess."""
+    if not expr.has(X):
+        return sp.nsimplify(expr) if expr.is_Rational else expr
+    if expr.is_rational_function(X):
+        return sp.factor_terms(sp.cancel(expr))
+    return expr
+
+
+@lru_cache(maxsize=4000)
+def is_zero(expr: Expr, a: Expr = -OO, b: Expr = OO) -> bool:
+    """Whether ``expr``, analytic on (a, b), vanishes identically; proved either way, else `Undecided`."""
+    if not expr.has(X):
+        return sign_of(expr) == 0
+    form = exp_rational(expr)
+    if form is not None and form.num.is_zero:
+        return True
+    # a point where the enclosure excludes 0 proves that the expression is not identically zero
+    for point in samples(a, b, 24):
+        try:
+            ball = ball_at(expr, point)
+        except Undecided:
+            break
+        if ball.is_finite() and (ball > 0 or ball < 0):
+            return False
+    for shorter in (sp.expand, sp.simplify, lambda e: sp.simplify(e.rewrite(sp.exp))):
+        if shorter(expr) == 0:
+            return True
+    raise Undecided(f"whether {expr} vanishes identically could not be settled")
+
+
+# --------------------------------------------------------------------------- roots
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Zeros of an expression on an open interval, sorted; ``window`` limits what was searched."""
+
+    points: tuple[Expr, ...]
+    window: tuple[Expr, Expr] | None = None
+
+
+def _inside(points: Iterable[Expr], a: Expr, b: Expr) -> list[Expr]:
+    found: list[Expr] = []
+    for p in points:
+        if p.is_real is False or p.has(sp.I):
+            continue
+        if less(a, p) and less(p, b) and not any(equal(p, q) for q in found):
+            found.append(p)
+    found.sort(key=_SortKey)
+    return found
+
+
+class _SortKey:
+    def __init__(self, value: Expr) -> None:
+        self.value = value
+
+    def __lt__(self, other: _SortKey) -> bool:
+        return less(self.value, other.value)
+
+
+def sort_exact(points: Iterable[Expr]) -> list[Expr]:
+    """Exact constants in increasing order, equal ones merged."""
+    ordered = sorted(points, key=_SortKey)
+    merged: list[Expr] = []
+    for p in ordered:
+        if not merged or not equal(merged[-1], p):
+            merged.append(p)
+    return merged
+
+
+def _polynomial_roots(poly: Any) -> list[Expr]:
+    """Real roots of a univariate polynomial with exact coefficients."""
+    roots: list[Expr] = []
+    if poly.domain.is_ZZ or poly.domain.is_QQ:
+        for factor, _ in poly.factor_list()[1]:
+            if factor.degree() <= 2:
+                roots += [r for r in sp.roots(factor.as_expr(), factor.gen, multiple=True) if r.is_real]
+            else:
+                roots += factor.real_roots()
+        return roots
+    if poly.degree() == 1:
+        c1, c0 = poly.all_coeffs()
+        return [sp.radsimp(-c0 / c1)]
+    if poly.degree() == 2:
+        c2, c1, c0 = poly.all_coeffs()
+        d = sp.expand(c1**2 - 4 * c2 * c0)
+        s = sign_of(d)
+        if s < 0:
+            return []
+        return [(-c1 - sp.sqrt(d)) / (2 * c2), (-c1 + sp.sqrt(d)) / (2 * c2)]
+    raise Undecided(f"roots of {poly.as_expr()} with irrational coefficients")
+
+
+_WINDOW = sp.Integer(32)
+"""Half-width of the window in which infinitely many breakpoints are looked at."""
+
+
+def _peel(expr: Expr, level: Expr) -> tuple[Expr, list[Expr]] | None:
+    """expr = level rewritten as inner = one of several levels, where the outermost function is invertible."""
+    if expr.is_Add:
+        const, rest = expr.as_independent(X, as_Add=True)
+        if const != 0:
+            return rest, [level - const]
+        return None
+    if expr.is_Mul:
+        const, rest = expr.as_independent(X, as_Add=False)
+        if const != 1:
+            return rest, [level / const]
+        return None
+    if expr.is_Pow and expr.base is not sp.E and expr.exp.is_Rational:
+        n = expr.exp
+        s = sign_of(level)
+        if n.is_Integer and n % 2 == 0:
+            if s < 0 or (s == 0 and n < 0):
+                return expr.base, []
+            return expr.base, [sp.Integer(0)] if s == 0 else [level ** (1 / n), -(level ** (1 / n))]
+        if n.is_Integer:
+            if s == 0:
+                return expr.base, [sp.Integer(0)] if n > 0 else []
+            return expr.base, [s * (s * level) ** (1 / n)]
+        if s < 0 or (s == 0 and n < 0):
+            return expr.base, []
+        return expr.base, [sp.Integer(0)] if s == 0 else [level ** (1 / n)]
+    if not expr.args:
+        return None
+    inner = expr.args[-1] if isinstance(expr, sp.exp) else expr.args[0]
+    one = sp.Integer(1)
+    if isinstance(expr, sp.exp):
+        return inner, [sp.log(level)] if sign_of(level) > 0 else []
+    if isinstance(expr, sp.log):
+        return inner, [sp.exp(level)]
+    if isinstance(expr, sp.tanh):
+        inside = less(-one, level) and less(level, one)
+        return inner, [sp.log((1 + level) / (1 - level)) / 2] if inside else []
+    if isinstance(expr, sigmoid):
+        inside = less(sp.Integer(0), level) and less(level, one)
+        return inner, [sp.log(level / (1 - level))] if inside else []
+    if isinstance(expr, sp.sinh):
+        return inner, [sp.log(level + sp.sqrt(level**2 + 1))]
+    if isinstance(expr, sp.cosh):
+        if less(level, one):
+            return inner, []
+        if equal(level, one):
+            return inner, [sp.Integer(0)]
+        r = sp.log(level + sp.sqrt(level**2 - 1))
+        return inner, [r, -r]
+    if isinstance(expr, sp.atan):
+        inside = less(-sp.pi / 2, level) and less(level, sp.pi / 2)
+        return inner, [sp.tan(level)] if inside else []
+    if isinstance(expr, sp.erf):
+        if sign_of(level) == 0:
+            return inner, [sp.Integer(0)]
+        if less(-one, level) and less(level, one):
+            return None
+        return inner, []
+    return None
+
+
+def solve_level(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
+    """All x in (a, b) with expr(x) = level; `Undecided` where they have no closed form.
+
+    The expression must be analytic on (a, b) and not identically equal to the level.
+    """
+    if expr is X:
+        return Roots(tuple(_inside([level], a, b)))
+    g = sp.expand(expr - level) if expr.is_polynomial(X) else expr - level
+    if not expr.has(X):
+        if sign_of(g) == 0:
+            raise Undecided("the level set is an interval")
+        return Roots(())
+    if expr.is_polynomial(X):
+        return Roots(tuple(_inside(_polynomial_roots(sp.Poly(g, X)), a, b)))
+    if isinstance(expr, sp.sin | sp.cos) and expr.args[0].is_polynomial(X):
+        return _periodic_roots(expr, level, a, b)
+    step = _peel(expr, level)
+    if step is not None:
+        inner, levels = step
+        points: list[Expr] = []
+        window: tuple[Expr, Expr] | None = None
+        for target in levels:
+            part = solve_level(inner, target, a, b)
+            points += part.points
+            window = window or part.window
+        return Roots(tuple(_inside(points, a, b)), window)
+    if sign_of(level) == 0 and expr.is_Mul:
+        points = []
+        window = None
+        for factor in expr.args:
+            if factor.has(X) and not (factor.is_Pow and factor.exp.is_negative):
+                part = solve_level(factor, sp.Integer(0), a, b)
+                points += part.points
+                window = window or part.window
+        return Roots(tuple(_inside(points, a, b)), window)
+    form = exp_rational(g)
+    if form is not None:
+        num = form.num
+        if form.rate == 0 or num.degree(U) == 0:
+            return Roots(tuple(_inside(_polynomial_roots(sp.Poly(num.as_expr(), X)), a, b)))
+        if num.degree(X) == 0:
+            us = _polynomial_roots(sp.Poly(num.as_expr(), U))
+            return Roots(tuple(_inside([sp.log(u) / form.rate for u in us if sign_of(u) > 0], a, b)))
+    verdict = sign_on(g, a, b)
+    if verdict.strict:
+        return Roots(())
+    if sp.simplify(g).is_Mul and sp.simplify(g) != g:
+        return solve_level(sp.simplify(g), sp.Integer(0), a, b)
+    raise Undecided(f"the points where {expr} = {level} have no closed form here")
+
+
+def _periodic_roots(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
+    one = sp.Integer(1)
+    if less(one, level) or less(level, -one):
+        return Roots(())
+    inner = sp.Poly(expr.args[0], X)
+    if inner.degree() != 1:
+        raise Undecided(f"the points where {expr} = {level}")
+    k, c = inner.all_coeffs()
+    lo = a if less(-_WINDOW, a) else -_WINDOW
+    hi = b if less(b, _WINDOW) else _WINDOW
+    window = None if (lo is a and hi is b) else (lo, hi)
+    angle = sp.asin(level) if isinstance(expr, sp.sin) else sp.acos(level)
+    bases = [angle, sp.pi - angle if isinstance(expr, sp.sin) else -angle]
+    points: list[Expr] = []
+    for base in bases:
+        if base.has(sp.asin, sp.acos):
+            raise Undecided(f"the points where {expr} = {level} have no closed form here")
+        n_lo, n_hi = sorted(int(sp.floor((k * end + c - base) / (2 * sp.pi))) for end in (lo, hi))
+        if n_hi - n_lo > 200:
+            raise Undecided(f"{expr} takes the value {level} too often")
+        points += [(base + 2 * sp.pi * n - c) / k for n in range(n_lo - 1, n_hi + 2)]
+    return Roots(tuple(_inside([sp.expand(p) for p in points], lo, hi)), window)
+
+
+# --------------------------------------------------------------------------- signs
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What is proved of an analytic function on an open interval.
+
+    ``value`` is 1 (>= 0), -1 (<= 0), 0 (identically zero), or None (takes both signs; then
+    ``positive`` and ``negative`` are exact points where it does). ``strict``: no zero inside.
+    """
+
+    value: int | None
+    strict: bool = False
+    positive: Expr | None = None
+    negative: Expr | None = None
+    method: str = ""
+
+
+def samples(a: Expr, b: Expr, count: int = 48) -> list[Expr]:
+    """Rational points spread over the open interval (a, b), denser towards its ends."""
+    grid: list[Expr] = []
+    if a == -OO and b == OO:
+        centre = [sp.Integer(0)]
+        offsets = [sp.Rational(3, 2) ** k / 64 for k in range(count // 2)]
+        return centre + [s * o for o in offsets for s in (1, -1)]
+    if b == OO:
+        start = rational_between(a, a + sp.Rational(1, 2**20)) if not a.is_Rational else a
+        return [start + sp.Rational(3, 2) ** k / 512 for k in range(count)]
+    if a == -OO:
+        return [-p for p in samples(-b, OO, count)]
+    inner_a = a if a.is_Rational else rational_between(a, a + (b - a) / 2**12)
+    inner_b = b if b.is_Rational else rational_between(b - (b - a) / 2**12, b)
+    width = inner_b - inner_a
+    half = count // 3
+    for k in range(1, half):
+        grid.append(inner_a + width * sp.Rational(k, half))
+    for k in range(1, half // 2 + 1):
+        grid += [inner_a + width / 3**k / 7, inner_b - width / 3**k / 7]
+    return grid
+
+
+def ball_at(expr: Expr, point: Expr, bits: int = 192) -> Any:
+    """The enclosure of expr at a rational point."""
+    with precision(bits):
+        return enclose(expr, arb(fmpq(int(point.p), int(point.q))))
+
+
+def sign_at(expr: Expr, point: Expr) -> int | None:
+    """The proved sign at a rational point (0 only by exact evaluation), or None."""
+    for bits in (96, 640):
+        ball = ball_at(expr, point, bits)
+        if ball > 0:
+            return 1
+        if ball < 0:
+            return -1
+    return None
+
+
+def _structural(expr: Expr) -> tuple[int, bool] | None:
+    """(sign, strict) for all real x by the form of the expression alone, or None."""
+    if not expr.has(X):
+        s = sign_of(expr)
+        return (s, s != 0)
+    if isinstance(expr, sp.exp | sp.cosh | sigmoid):
+        return (1, True)
+    if expr.is_Pow and expr.exp.is_Rational:
+        if expr.exp.is_Integer and expr.exp % 2 == 0:
+            return (1, expr.exp < 0 or _never_zero(expr.base))
+        inner = _structural(expr.base)
+        if not expr.exp.is_Integer:
+            return (1, inner is not None and inner[1])
+        return inner
+    if expr.is_Mul:
+        sign, strict = 1, True
+        for factor in expr.args:
+            part = _structural(factor)
+            if part is None:
+                return None
+            sign, strict = sign * part[0], strict and part[1]
+        return (sign, strict)
+    if expr.is_Add:
+        parts = [_structural(term) for term in expr.args]
+        if any(p is None for p in parts):
+            return None
+        known = [p for p in parts if p is not None]
+        signs = {p[0] for p in known if p[0] != 0}
+        if len(signs) == 1:
+            return (signs.pop(), any(p[1] for p in known))
+    return None
+
+
+def _never_zero(expr: Expr) -> bool:
+    s = _structural(expr)
+    return s is not None and s[1]
+
+
+@lru_cache(maxsize=8000)
+def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
+    """The sign of an analytic, finite ``expr`` on the open interval (a, b), proved or refuted.
+
+    Raises `Undecided` with the reason where it is settled neither way.
+    """
+    if is_zero(expr):
+        return Sign(0, method="vanishes identically")
+    shape = _structural(expr)
+    if shape is not None and shape[0] != 0:
+        return Sign(shape[0], shape[1], method="sign of every term")
+    plus = minus = None
+    for point in samples(a, b):
+        s = sign_at(expr, point)
+        if s == 1 and plus is None:
+            plus = point
+        if s == -1 and minus is None:
+            minus = point
+        if plus is not None and minus is not None:
+            return Sign(None, False, plus, minus, "two exact points")
+    return _prove_sign(expr, a, b)
+
+
+def _prove_sign(expr: Expr, a: Expr, b: Expr) -> Sign:
+    sign, strict, methods = 1, True, []
+    for factor, power in _factors(expr):
+        shape = _structural(factor)
+        if shape is None:
+            part = _factor_sign(factor, a, b)
+            if part.value is None and power % 2:
+                return _mixed_product(expr, a, b, part)
+            value, sharp = (part.value or 0), part.strict
+            methods.append(part.method)
+        else:
+            value, sharp = shape
+        if power % 2:
+            sign *= value
+        strict = strict and sharp
+    return Sign(sign, strict, method="; ".join(dict.fromkeys(m for m in methods if m)) or "sign of every factor")
+
+
+def _mixed_product(expr: Expr, a: Expr, b: Expr, part: Sign) -> Sign:
+    """A factor changes sign: look beside its root for two exact points of the whole product."""
+    plus = minus = None
+    assert part.positive is not None
+    assert part.negative is not None
+    lo, hi = sorted((part.positive, part.negative))
+    for k in range(1, 200):
+        for point in (lo + (hi - lo) * sp.Rational(k, 200),):
+            s = sign_at(expr, point)
+            plus = point if s == 1 and plus is None else plus
+            minus = point if s == -1 and minus is None else minus
+            if plus is not None and minus is not None:
+                return Sign(None, False, plus, minus, "two exact points")
+    raise Undecided(f"the sign of {expr} on ({a}, {b})")
+
+
+def _factors(expr: Expr) -> list[tuple[Expr, int]]:
+    """expr as a product of powers; each factor with the parity of its exponent (numerators cancelled)."""
+    form = exp_rational(expr)
+    pieces: list[tuple[Expr, int]] = []
+    if form is not None:
+        for poly in (form.num, form.den):
+            content, factors = sp.factor_list(poly)
+            pieces.append((content, 1))
+            pieces += [(form.back(f), int(m)) for f, m in factors if f.as_expr() != U]
+        return pieces
+    merged = sp.factor_terms(sp.together(expr))
+    for factor in sp.Mul.make_args(merged):
+        base, exponent = factor.as_base_exp() if factor.is_Pow and factor.base is not sp.E else (factor, sp.Integer(1))
+        if exponent.is_Integer:
+            pieces.append((base, int(exponent)))
+        else:
+            pieces.append((factor, 1))
+    return pieces
+
+
+def _factor_sign(factor: Expr, a: Expr, b: Expr) -> Sign:
+    form = exp_rational(factor)
+    if form is not None and sp.Poly(form.den.as_expr(), X, U).is_ground:
+        if form.rate == 0 or form.num.degree(U) <= 0:
+            return _univariate_sign(sp.Poly(form.num.as_expr(), X), factor, a, b, None)
+        if form.num.degree(X) <= 0:
+            return _univariate_sign(sp.Poly(form.num.as_expr(), U), factor, a, b, form.rate)
+    return _enclosure_sign(factor, a, b)
+
+
+def _univariate_sign(poly: Any, factor: Expr, a: Expr, b: Expr, rate: Expr | None) -> Sign:
+    """Sign of a squarefree polynomial (in x, or in u = exp(rate x)) by isolating its real roots."""
+    points = _polynomial_roots(poly)
+    if rate is not None:
+        points = [sp.log(p) / rate for p in points if sign_of(p) > 0]
+    cuts = _inside(points, a, b)
+    method = "real roots of a polynomial isolated" + ("" if rate is None else " in exp(q*x)")
+    if not cuts:
+        inner = rational_between(a, b)
+        s = sign_at(factor, inner)
+        if s is None:
+            raise Undecided(f"the sign of {factor} at {inner}")
+        return Sign(s, True, method=method)
+    ends = [a, *cuts, b]
+    signs: dict[int, Expr] = {}
+    for lo, hi in pairwise(ends):
+        point = rational_between(lo, hi)
+        s = sign_at(factor, point)
+        if s is None:
+            raise Undecided(f"the sign of {factor} at {point}")
+        signs.setdefault(s, point)
+    if len(signs) == 2:
+        return Sign(None, False, signs[1], signs[-1], method)
+    return Sign(next(iter(signs)), False, method=method)
+
+
+# ---- enclosures: Taylor at the ends, domination at infinity, subdivision between
+
+_MAX_BOXES = 3000
+_MAX_ORDER = 9
+
+
+def _enclosure_sign(g: Expr, a: Expr, b: Expr) -> Sign:
+    zero = sp.Integer(0)
+    if less(a, zero) and less(zero, b) and sign_at(g, zero) is None and sign_of(sp.simplify(g.subs(X, zero))) == 0:
+        # a zero at the origin, the usual centre of symmetry: each side on its own
+        left, right = _enclosure_sign(g, a, zero), _enclosure_sign(g, zero, b)
+        if left.value == right.value and left.value is not None:
+            return Sign(left.value, False, method=left.method)
+        raise Undecided(f"the sign of {g} changes at 0")
+    start = rational_between(a, b)
+    s = sign_at(g, start)
+    if s is None:
+        raise Undecided(f"the sign of {g} at {start}")
+    f = g if s == 1 else -g
+    with precision(128):
+        left = _end_zone(f, a, b, right_end=False)
+        right = _end_zone(f, a, b, right_end=True)
+        _subdivide(f, left, right)
+    return Sign(s, True, method="Arb enclosures with Taylor steps at the ends")
+
+
+def _end_zone(f: Expr, a: Expr, b: Expr, right_end: bool) -> Any:
+    """A rational point c such that f > 0 is proved between the end and c."""
+    end = b if right_end else a
+    other = a if right_end else b
+    if end in (OO, -OO):
+        return _tail(f, end, other)
+    side = -1 if right_end else 1
+    reach = sp.Rational(1, 2) if other in (OO, -OO) else abs(sp.nsimplify(sp.N(other - end, 15), rational=True)) / 3
+    derivative = f
+    at_end = enclose(end)
+    for order in range(_MAX_ORDER):
+        ball = enclose(derivative, at_end)
+        if not ball.is_finite():
+            break
+        signed = ball * (side**order)
+        if signed < 0:
+            raise Undecided(f"{f} is negative beside {end}")
+        if signed > 0:
+            width = reach
+            for _ in range(40):
+                stop = end + side * width
+                near = rational_between(*sorted((stop, end + side * width * sp.Rational(15, 16)), key=_SortKey))
+                box = at_end.union(arb(fmpq(int(near.p), int(near.q))))
+                value = enclose(derivative, box) * (side**order)
+                if value.is_finite() and value > 0:
+                    return near
+                width = width / 2
+            break
+        if sign_of(derivative.subs(X, end)) != 0:
+            break
+        derivative = sp.diff(derivative, X)
+    raise Undecided(f"the sign of {f} beside {end}")
+
+
+def _tail(f: Expr, end: Expr, other: Expr) -> Any:
+    """A rational M with f > 0 proved beyond it, by the dominant term of an exponential polynomial."""
+    if end == -OO:
+        return -_tail(f.subs(X, -X), OO, -other)
+    form = exp_rational(f)
+    if form is None:
+        return _compact_tail(f, other)
+    start = sp.Integer(1) if other == -OO or less(other, sp.Integer(1)) else rational_between(other, other + 1)
+    for part in (form.num, form.den):
+        start = max(start, _dominance(part, form.rate, start))
+    if sign_at(f, start + 1) != 1:
+        raise Undecided(f"{f} is not positive towards infinity")
+    return start + 1
+
+
+def _compact_tail(f: Expr, other: Expr) -> Any:
+    """M with f > 0 on [M, oo) by enclosing f(1/s) on 0 <= s <= 1/M, for algebraic f."""
+    s = sp.Symbol("s", positive=True)
+    h = sp.simplify(f.subs(X, 1 / s)).subs(s, X)
+    m = sp.Integer(1) if other == -OO or less(other, sp.Integer(1)) else rational_between(other, other + 1)
+    for _ in range(12):
+        box = arb(0).union(arb(1) / arb(fmpq(int(m.p), int(m.q))))
+        value = enclose(h, box)
+        if value.is_finite() and value > 0:
+            return m
+        m = m * 2
+    raise Undecided(f"the sign of {f} towards infinity")
+
+
+def _dominance(poly: Any, rate: Expr, start: Any) -> Any:
+    """M >= start such that poly(x, exp(rate x)) keeps the sign of its leading term for x >= M."""
+    terms = sorted(poly.terms(), key=lambda t: (t[0][1], t[0][0]), reverse=True)
+    if len(terms) == 1:
+        return start
+    (i0, k0), c0 = terms[0]
+    m = start
+    for _ in range(60):
+        # every ratio x^(i-i0) exp((k-k0) rate x) must be decreasing beyond m and small at m
+        fine, total = True, arb(0)
+        at = arb(fmpq(int(m.p), int(m.q)))
+        r = enclose(rate) if rate != 0 else arb(0)
+        for (i, k), c in terms[1:]:
+            if not (i - i0) <= (k0 - k) * r * at and not (i <= i0 and k <= k0):
+                fine = False
+                break
+            total = (
+                total
+                + abs(enclose(sp.sympify(c)) / enclose(sp.sympify(c0))) * at ** (i - i0) * (r * at * (k - k0)).exp()
+            )
+        if fine and total < 1:
+            return m
+        m = m * 2
+    raise Undecided("no dominant term found towards infinity")
+
+
+def _subdivide(f: Expr, lo: Any, hi: Any) -> None:
+    """Prove f > 0 on [lo, hi] (rationals) by bisection with mean-value enclosures."""
+    if lo >= hi:
+        return
+    df = sp.diff(f, X)
+    stack = [(lo, hi)]
+    used = 0
+    while stack:
+        a, b = stack.pop()
+        used += 1
+        if used > _MAX_BOXES:
+            raise Undecided(f"the sign of {f} between {a} and {b} ({_MAX_BOXES} boxes used)")
+        mid = (a + b) / 2
+        box = arb(fmpq(int(a.p), int(a.q))).union(arb(fmpq(int(b.p), int(b.q))))
+        value = enclose(f, box)
+        if value.is_finite() and value > 0:
+            continue
+        at_mid = enclose(f, arb(fmpq(int(mid.p), int(mid.q))))
+        if at_mid < 0:
+            raise Undecided(f"{f} is negative at {mid}")
+        slope = enclose(df, box)
+        if slope.is_finite():
+            value = at_mid + slope * (box - arb(fmpq(int(mid.p), int(mid.q))))
+            if value > 0:
+                continue
+        stack += [(mid, b), (a, mid)]
+
+
+# --------------------------------------------------------------------------- limits
+
+
+def limit_at(expr: Expr, point: Expr, side: int) -> Expr:
+    """The one-sided limit (side = -1 from the left, 1 from the right) as an exact constant or +-oo.
+
+    At +-oo ``side`` is ignored. Raises `Undecided` if sympy finds none within its time.
+    """
+    if not expr.has(X) or expr in (OO, -OO):
+        return expr
+    if point not in (OO, -OO):
+        try:
+            with precision(96):
+                ball = enclose(expr, enclose(point))
+            if ball.is_finite():
+                return _tidy(expr.subs(X, point))
+        except Undecided:
+            pass
+    return _sympy_limit(expr, point, side)
+
+
+def _tidy(c: Expr) -> Expr:
+    if c.is_Rational or c is OO or c is -OO:
+        return c
+    return sp.nsimplify(c) if c.is_Rational else sp.simplify(c) if c.count_ops() < 40 else c
+
+
+@lru_cache(maxsize=2000)
+def _sympy_limit(expr: Expr, point: Expr, side: int) -> Expr:
+    form = exp_rational(expr)
+    if form is not None and point in (OO, -OO):
+        return _exp_rational_limit(form, point)
+    e = expr.replace(sigmoid, lambda z: 1 / (1 + sp.exp(-z)))
+    e = e.replace(sp.tanh, lambda z: 1 - 2 / (sp.exp(2 * z) + 1))
+    try:
+        with time_limit(2.0):
+            value = sp.limit(e, X, point, "+" if side > 0 else "-")
+    except (NotImplementedError, ValueError, OutOfTime, TypeError, AttributeError) as reason:
+        raise Undecided(f"the limit of {expr} at {point}") from reason
+    if isinstance(value, sp.Limit) or value.has(sp.AccumBounds, sp.nan, X):
+        raise Undecided(f"the limit of {expr} at {point}")
+    return _tidy(value)
+
+
+def _exp_rational_limit(form: ExpRational, point: Expr) -> Expr:
+    def lead(poly: Any) -> tuple[int, int, Expr]:
+        # towards +oo the largest power of u leads, towards -oo the smallest
+        terms = poly.terms()
+        k = max(t[0][1] for t in terms) if point == OO else min(t[0][1] for t in terms)
+        i = max(t[0][0] for t in terms if t[0][1] == k)
+        c = next(t[1] for t in terms if t[0] == (i, k))
+        return i, k, c
+
+    if form.num.is_zero:
+        return sp.Integer(0)
+    (i, k, c), (j, m, d) = lead(form.num), lead(form.den)
+    ratio = c / d
+    if form.rate == 0:
+        k = m = 0
+    growth = (k - m) if point == OO else (m - k)
+    if growth < 0 or (growth == 0 and i < j):
+        return sp.Integer(0)
+    if growth == 0 and i == j:
+        return ratio
+    sign = sign_of(ratio) * (1 if point == OO else (-1) ** (i - j))
+    return OO if sign > 0 else -OO
+
+
+# --------------------------------------------------------------------------- antiderivatives
+
+
+@lru_cache(maxsize=1000)
+def antiderivative(expr: Expr) -> Expr:
+    """A closed-form antiderivative within the expression language, checked by differentiation.
+
+    Raises `Undecided` if none is found in time.
+    """
+    if not expr.has(X):
+        return expr * X
+    if expr.is_polynomial(X):
+        return sp.integrate(sp.expand(expr), X)
+    attempts: list[Callable[[], Expr]] = [
+        lambda: _by_known_primitive(expr),
+        lambda: sp.integrate(expr, X),
+        lambda: sp.integrate(sp.expand(expr.replace(sigmoid, lambda z: 1 / (1 + sp.exp(-z))).rewrite(sp.exp)), X),
+    ]
+    for attempt in attempts:
+        try:
+            with time_limit(1.5):
+                found = attempt()
+                if found is None or found.has(sp.Integral, sp.Piecewise, sp.I, sp.zoo, sp.nan):
+                    continue
+                found = into_language(found)
+                if in_language(found) and is_zero(sp.diff(found, X) - expr):
+                    return found
+        except (Undecided, OutOfTime, NotImplementedError, ValueError, TypeError, sp.PolynomialError, AttributeError):
+            continue
+    raise Undecided(f"no closed form for the integral of {expr}")
+
+
+def _by_known_primitive(expr: Expr) -> Expr | None:
+    """Derivatives of common transforms, matched by value: c * T'(k x) for T in a short list."""
+    form = exp_rational(expr)
+    if form is None or form.rate == 0:
+        return None
+    for k in (form.rate, form.rate / 2, form.rate * 2):
+        s = sigmoid(k * X)
+        for primitive in (sp.tanh(k * X), 2 * s * (1 + k * X * (1 - s)) - 1, s, X * s):
+            d = exp_rational(sp.diff(primitive, X))
+            if d is None or d.num.is_zero or d.rate == 0:
+                continue
+            ratio = exp_rational(expr / sp.diff(primitive, X))
+            if ratio is not None and ratio.num.is_ground and ratio.den.is_ground:
+                return ratio.num.as_expr() / ratio.den.as_expr() * primitive
+    return None
+
+
+_LANGUAGE = (sp.exp, sp.log, sp.tanh, sp.sinh, sp.cosh, sp.atan, sp.sin, sp.cos, sp.erf, sigmoid)
+
+
+def in_language(expr: Expr) -> bool:
+    """Whether every function in the expression belongs to the grammar of `check`."""
+    return all(isinstance(f, _LANGUAGE) for f in expr.atoms(sp.Function)) and not expr.has(sp.I)
+
+
+def into_language(expr: Expr) -> Expr:
+    """The same expression without sympy functions that the grammar lacks but can express."""
+    e = expr.replace(sp.atanh, lambda z: sp.log((1 + z) / (1 - z)) / 2)
+    e = e.replace(sp.asinh, lambda z: sp.log(z + sp.sqrt(z**2 + 1)))
+    e = e.replace(sp.tan, lambda z: sp.sin(z) / sp.cos(z))
+    e = e.replace(sp.coth, lambda z: sp.cosh(z) / sp.sinh(z))
+    e = e.replace(sp.sech, lambda z: 1 / sp.cosh(z))
+    return e

@@ -1,0 +1,289 @@
+"""The commands of theory/: check, synthesize, catalogue. Imports at the top stay light (typer only)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from theory.checking import Check
+
+Params = Annotated[
+    list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Exact value of a parameter; repeatable.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the JSON object instead of text.")]
+Timeout = Annotated[float, typer.Option(help="Seconds after which an open question is answered 'undecided'.")]
+
+_MAX_BATCH_LINE = 200_000
+
+
+def _params(texts: list[str] | None) -> dict[str, Any]:
+    from theory.parser import parse_param
+
+    return dict(parse_param(t) for t in texts or [])
+
+
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A catalogue name, for example BNN.")] = None,
+    forward: Annotated[str | None, typer.Option(metavar="EXPR", help="Forward map F as an expression in x.")] = None,
+    backward: Annotated[str | None, typer.Option(metavar="EXPR", help="Backward map B as an expression in x.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="FILE", help="JSON lines {id, forward, backward}; - is standard input.")
+    ] = None,
+    as_json: Json = False,
+    timeout: Timeout = 10.0,
+    param: Params = None,
+    certificate: Annotated[str | None, typer.Option(metavar="FILE", help="Write a certificate of the verdict.")] = None,
+) -> None:
+    """Is a forward-backward pair principled? Exit code 0 yes, 1 no, 3 undecided, 2 bad input.
+
+    Example: proxpair check --forward "sign(x)" --backward "Piecewise((1, Abs(x) <= 1), (0, True))"
+    """
+    from theory.errors import InputError
+
+    if certificate is not None:
+        raise InputError("--certificate: certificates are not written by this version")
+    given = _params(param)
+    if batch is not None:
+        if name is not None or forward is not None or backward is not None:
+            raise InputError("--batch takes its pairs from the file: give neither NAME nor --forward nor --backward")
+        _batch(batch, timeout, given)
+        return
+    if name is not None:
+        if forward is not None or backward is not None:
+            raise InputError("give either a catalogue NAME or --forward and --backward, not both")
+        result = check_entry(name, given, timeout)
+    else:
+        if forward is None or backward is None:
+            raise InputError("expected a catalogue NAME, or both --forward EXPR and --backward EXPR, or --batch FILE")
+        from theory.checking import check as decide_pair
+
+        result = decide_pair(forward, backward, params=given, timeout=timeout)
+    typer.echo(json.dumps(result.as_dict()) if as_json else describe(result))
+    raise typer.Exit(result.exit_code)
+
+
+def check_entry(name: str, params: dict[str, Any], timeout: float) -> Check:
+    """`check` on a catalogue entry: its texts take the same path as any expression."""
+    from theory.catalogue import lookup
+    from theory.checking import check as decide_pair
+    from theory.errors import InputError
+
+    entry = lookup(name)
+    unknown = sorted(set(params) - set(entry.params))
+    if unknown:
+        known = ", ".join(entry.params) or "it has none"
+        raise InputError(f"--param {unknown[0]}: {entry.name} has no such parameter ({known})")
+    result = decide_pair(entry.forward, entry.backward, params={**entry.params, **params}, timeout=timeout)
+    return type(result)(result.verdict, result.pair, result.repairs, {"name": entry.name})
+
+
+def describe(result: Check) -> str:
+    """The verdict as plain text for people."""
+    d = result.as_dict()
+    title = f"{d['name']}: " if "name" in d else ""
+    lines = [f"{title}{d['verdict'].upper()}", f"  {d['reason']}"]
+
+    def row(label: str, value: object) -> None:
+        lines.append(f"  {label:<22}{value}")
+
+    words = {True: "yes", False: "no", None: "not settled"}
+    if result.verdict.principled:
+        row("transform T", d["transform"] or f"no closed form: {d['implicit'].get('transform')}")
+        row("proximal map P", d["prox"] or f"no closed form: {d['implicit'].get('prox')}")
+        r = d["regularizer"] or {"largest": None, "smallest": None}
+        if r["largest"] == r["smallest"]:
+            row("regularizer r", r["largest"] or f"no closed form: {d['implicit'].get('regularizer')}")
+        else:
+            row("largest r", r["largest"])
+            row("smallest r", r["smallest"])
+        row("convex regularizer", words[d["convex_regularizer"]])
+    if d["witness"]:
+        row("witness", f"{d['witness']['kind']} at x = {', '.join(d['witness']['points'])}")
+    literal = {True: "holds", False: "fails", None: "has no meaning here"}
+    row("literal criterion", literal[d["literal_criterion"]])
+    for note in d["notes"]:
+        row("note", note)
+    for r in d["repairs"]:
+        lines.append(f"  repair: {r['name']} ({r['verdict']}, keeps the {r['keeps']})")
+        lines.append(f"    F = {r['forward']}")
+        lines.append(f"    B = {r['backward']}")
+    return "\n".join(lines)
+
+
+# ---- batch
+
+
+def _batch(path: str, timeout: float, params: dict[str, Any]) -> None:
+    from theory.errors import InputError
+    from theory.files import read_text
+
+    if not timeout > 0:
+        raise InputError(f"--timeout: a positive number of seconds was expected, not {timeout}")
+    if path == "-":
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError:
+            raise InputError("--batch -: standard input is not text in UTF-8") from None
+    else:
+        text = read_text(path, "--batch")
+    jobs = [(line, timeout, params) for line in text.splitlines() if line.strip()]
+    for answer in _answers(jobs):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _answers(jobs: list[tuple[str, float, dict[str, Any]]]) -> Iterable[dict[str, Any]]:
+    """The answers in order; many lines are spread over the cores."""
+    import os
+
+    workers = min(os.cpu_count() or 1, 8, len(jobs) // 4)
+    if workers < 2:
+        return map(answer_line, jobs)
+    from joblib import Parallel, delayed
+
+    stream: Iterable[dict[str, Any]] = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
+        delayed(answer_line)(job) for job in jobs
+    )
+    return stream
+
+
+def answer_line(job: tuple[str, float, dict[str, Any]]) -> dict[str, Any]:
+    """One line of a batch: the object of `check` with its id, or verdict "error" with the sentence."""
+    from theory.checking import check as decide_pair
+    from theory.errors import InputError
+    from theory.version import VERSION
+
+    line, timeout, params = job
+    identity: Any = None
+    try:
+        if len(line) > _MAX_BATCH_LINE:
+            raise InputError(f"a line of at most {_MAX_BATCH_LINE} characters was expected")
+        try:
+            item = json.loads(line)
+        except (ValueError, RecursionError):
+            raise InputError("a JSON object {id, forward, backward} was expected on this line") from None
+        if not isinstance(item, dict):
+            raise InputError("a JSON object {id, forward, backward} was expected on this line")
+        identity = item.get("id")
+        for key in ("forward", "backward"):
+            if not isinstance(item.get(key), str):
+                raise InputError(f"the field {key!r} must be an expression in x, as text")
+        result = decide_pair(item["forward"], item["backward"], params=params, timeout=timeout)
+        return {"id": identity, **result.as_dict()}
+    except InputError as error:
+        return {"id": identity, "version": VERSION, "verdict": "error", "reason": str(error)}
+
+
+# ---- synthesize and catalogue
+
+
+def _named_or_expression(text: str, kind: str, params: dict[str, Any]) -> Any:
+    """A map from a library name or from an expression."""
+    from theory.catalogue import PROX_LIBRARY, TRANSFORM_LIBRARY
+    from theory.parser import parse
+
+    table: dict[str, Any] = dict(PROX_LIBRARY if kind == "prox" else TRANSFORM_LIBRARY)
+    for key, entry in table.items():
+        if key.casefold() == text.strip().casefold():
+            return entry.map(**{k: v for k, v in params.items() if k in entry.params})
+    return parse(text, params, what=f"--{kind}")
+
+
+def synthesize(
+    transform: Annotated[str, typer.Option(metavar="EXPR|NAME", help="Transform T, or a name such as 'clip'.")],
+    prox: Annotated[str, typer.Option(metavar="EXPR|NAME", help="Proximal map P, or a name such as 'soft threshold'.")],
+    as_json: Json = False,
+    param: Params = None,
+    timeout: Timeout = 10.0,
+) -> None:
+    """Make the principled pair F = T o P, B = T' o P of a transform and a proximal map.
+
+    Example: proxpair synthesize --transform "tanh(2*x)" --prox "soft threshold"
+    """
+    result = synthesized_dict(transform, prox, _params(param), timeout)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    for label, key in (
+        ("verdict", "verdict"),
+        ("forward F", "forward"),
+        ("backward B", "backward"),
+        ("transform T", "transform"),
+        ("proximal map P", "prox"),
+    ):
+        typer.echo(f"{label:<20}{result[key]}")
+    r = result["regularizer"]
+    typer.echo(f"{'regularizer r':<20}{r['largest'] or 'no closed form: ' + result['implicit'].get('regularizer', '')}")
+    typer.echo(f"{'convex r':<20}{ {True: 'yes', False: 'no', None: 'not settled'}[result['convex_regularizer']] }")
+
+
+def synthesized_dict(transform: str, prox: str, params: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
+    """The object of `check` for a synthesized pair, with its forward and backward, and the given (T, P, r).
+
+    Raises `InputError` on bad input; `Undecided` where a crossing has no closed form or time runs out.
+    """
+    from theory.checking import check as decide_pair
+    from theory.checking import decomposition_texts
+    from theory.deadline import limit
+    from theory.errors import OutOfTime, Undecided
+    from theory.printing import to_text
+    from theory.synthesis import synthesize as make
+
+    try:
+        with limit(timeout):
+            made = make(
+                _named_or_expression(transform, "transform", params), _named_or_expression(prox, "prox", params)
+            )
+            forward, backward = to_text(made.pair.forward), to_text(made.pair.backward)
+    except OutOfTime:
+        raise Undecided(f"the pair was not composed within {timeout:g} s") from None
+    result = decide_pair(made.pair.forward, made.pair.backward, timeout=timeout).as_dict()
+    result.update(decomposition_texts(made.decomposition))
+    return {**result, "forward": forward, "backward": backward}
+
+
+def catalogue(as_json: Json = False, timeout: Timeout = 10.0) -> None:
+    """The verdict on every catalogued quantizer.
+
+    Example: proxpair catalogue
+    """
+    rows = catalogue_rows(timeout)
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    typer.echo(f"{'name':<14}{'year':<6}{'verdict':<14}{'literal':<9}{'convex r':<10}title")
+    words = {True: "yes", False: "no", None: "-"}
+    for r in rows:
+        typer.echo(
+            f"{r['name']:<14}{r['year']:<6}{r['verdict']:<14}{words[r['literal_criterion']]:<9}"
+            f"{words[r['convex_regularizer']]:<10}{r['title']}"
+        )
+
+
+def catalogue_rows(timeout: float = 10.0, on_row: Any = None) -> list[dict[str, Any]]:
+    """One object per entry: the object of `check` plus name, title, year, source, scope, forward, backward, params."""
+    from theory.catalogue import CATALOGUE
+
+    rows = []
+    for entry in CATALOGUE.values():
+        row = check_entry(entry.name, {}, timeout).as_dict()
+        row.update(
+            name=entry.name,
+            title=entry.title,
+            year=entry.year,
+            source=entry.source,
+            scope=entry.scope,
+            forward=entry.forward,
+            backward=entry.backward,
+            params=dict(entry.params),
+        )
+        rows.append(row)
+        if on_row is not None:
+            on_row()
+    return rows

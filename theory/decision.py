@@ -1,0 +1,629 @@
+"""Is a forward-backward pair principled? The decision of MATH.md, section 3, with exact witnesses.
+
+Both maps are cut at their common breakpoints. Every open piece is of one of three kinds,
+
+    S  F' B > 0 off isolated points and F'/B integrable up to finite ends  (P' = F'/B there),
+    K  F' = 0 and B a nonzero constant                                     (P constant),
+    Z  F' = 0 and B = 0, a dead zone                                       (P free, T flat),
+
+and any other piece refutes the pair at once. The breakpoints then decide between the grades: a
+pair is *smooth* if T can be C^1, *lipschitz* if T needs kinks whose generalised derivative B
+selects, and *unprincipled* otherwise. Every refutation carries exact points.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from theory.analytic import Expr, ball_at, exp_rational, is_zero, limit_at, samples, sign_on, solve_level
+from theory.deadline import limit
+from theory.errors import OutOfTime, Undecided
+from theory.exact import X, compare, equal, less, rational_between, sign_of
+from theory.maps import OO, PiecewiseMap
+from theory.pairs import QuantizerPair, Verdict, Witness
+
+ZERO = sp.Integer(0)
+
+
+class Refuted(Exception):
+    """Raised inside the decision where the definition fails; carries the witness."""
+
+    def __init__(self, kind: str, points: tuple[Any, ...], sentence: str) -> None:
+        super().__init__(sentence)
+        self.witness = Witness(kind, points, sentence)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One open piece (a, b) of the common refinement: its kind, F and B there, and their limits."""
+
+    kind: str  # S, K or Z
+    a: Expr
+    b: Expr
+    f: Expr
+    g: Expr  # the backward expression
+    ratio: Expr  # F'/B on S, else 0
+    f_ends: tuple[Expr, Expr]
+    g_ends: tuple[Expr, Expr]
+    level: Expr = ZERO  # the constant value of B on K and Z
+
+
+@dataclass(frozen=True)
+class Node:
+    """One breakpoint x between two pieces."""
+
+    x: Expr
+    jump: int  # sign of F's jump, 0 where F is continuous
+    f_left: Expr
+    f_right: Expr
+    f_value: Expr | None
+    g_left: Expr
+    g_right: Expr
+    g_value: Expr | None
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A pair cut into classified pieces and breakpoints: what all constructions below read."""
+
+    pieces: tuple[Piece, ...]
+    nodes: tuple[Node, ...]
+    windowed: bool
+
+
+# --------------------------------------------------------------------------- pieces
+
+
+def _differing_points(g: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    """Two rational points of (a, b) at which g provably differs."""
+    first: Expr = None
+    for p in samples(a, b):
+        if first is None:
+            first = p
+            continue
+        d = ball_at(g, p) - ball_at(g, first)
+        if d > 0 or d < 0:
+            return (first, p) if less(first, p) else (p, first)
+    raise Undecided(f"{g} is not constant between {a} and {b}, but no two differing points were found")
+
+
+def _order_at(e: Expr, x: Expr, at_most: int = 12) -> int:
+    """The order of the zero of an analytic e at the exact point x."""
+    for k in range(at_most):
+        if sign_of(sp.simplify(e.subs(X, x))) != 0:
+            return k
+        e = sp.diff(e, X)
+    raise Undecided(f"the order of the zero at {x}")
+
+
+def _ratio(df: Expr, g: Expr) -> Expr:
+    """F'/B, cancelled where a normal form exists."""
+    form = exp_rational(df / g)
+    if form is not None:
+        if form.num.is_ground and form.den.is_ground:
+            return form.num.as_expr() / form.den.as_expr()
+        if form.rate == 0:
+            return sp.factor_terms(form.back(form.num) / form.back(form.den))
+        if is_zero(df / g - (simple := sp.simplify(df / g))):
+            return simple
+    return sp.simplify(df / g)
+
+
+def _check_integrable_inside(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> None:
+    if not ratio.has(X):
+        return
+    form = exp_rational(ratio)
+    if form is not None:
+        try:
+            if sign_on(form.back(form.den), a, b).strict:
+                return
+        except Undecided:
+            pass
+    try:
+        if sign_on(g, a, b).strict:
+            return
+    except Undecided:
+        pass
+    for x0 in solve_level(g, ZERO, a, b).points:
+        m_f, m_g = _order_at(df, x0), _order_at(g, x0)
+        if m_f < m_g:
+            raise Refuted(
+                "not-integrable",
+                (x0,),
+                f"F'/B is not integrable at x = {x0}: B vanishes there to order {m_g} and F' to order {m_f}",
+            )
+
+
+def _check_integrable_end(df: Expr, g: Expr, ratio: Expr, end: Expr, side: int) -> None:
+    """F'/B integrable beside a finite end (side: +1 the piece lies right of it)."""
+    if not ratio.has(X) or sign_of(limit_at(g, end, side)) != 0:
+        return  # B stays away from 0 and F is bounded, so the integral of F'/B converges
+    try:
+        value = limit_at(ratio, end, side)
+        if value not in (OO, -OO):
+            return
+    except Undecided:
+        pass
+    # local exponent of F'/B: x rho'/rho tends to it
+    local = (X - end) * (sp.diff(ratio, X) / ratio)
+    exponent = limit_at(sp.simplify(local), end, side)
+    if exponent is -OO or compare(exponent, sp.Integer(-1)) < 0:
+        order = exponent
+    elif compare(exponent, sp.Integer(-1)) > 0:
+        return
+    else:
+        residue = limit_at(sp.simplify((X - end) * ratio), end, side)
+        if residue not in (OO, -OO) and sign_of(residue) == 0:
+            raise Undecided(f"whether F'/B is integrable beside {end}")
+        order = exponent
+    raise Refuted(
+        "not-integrable",
+        (end,),
+        f"F'/B is not integrable beside x = {end}: it behaves like |x - ({end})|^({order})",
+    )
+
+
+def _settled(e: Expr, a: Expr, b: Expr) -> Expr:
+    """e, or the constant that it is proved to equal (sin^2 + cos^2 becomes 1)."""
+    if e.has(X) and is_zero(sp.diff(e, X), a, b):
+        return sp.simplify(e.subs(X, rational_between(a, b)))
+    return e
+
+
+def _ends(e: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
+    """The limits at finite ends; None at infinite ends, where nothing is compared."""
+    if not e.has(X):
+        return e, e
+    return (None if a == -OO else limit_at(e, a, 1), None if b == OO else limit_at(e, b, -1))
+
+
+def _piece(f: Expr, g: Expr, a: Expr, b: Expr) -> Piece:
+    f, g = _settled(f, a, b), _settled(g, a, b)
+    f_ends, g_ends = _ends(f, a, b), _ends(g, a, b)
+    for end, fl, gl in ((a, f_ends[0], g_ends[0]), (b, f_ends[1], g_ends[1])):
+        if end in (OO, -OO):
+            continue
+        if fl in (OO, -OO):
+            raise Refuted("unbounded", (end,), f"F has an infinite limit beside x = {end}, so T is not Lipschitz")
+        if gl in (OO, -OO):
+            raise Refuted("unbounded", (end,), f"B is unbounded beside x = {end}, so T is not Lipschitz there")
+    df = sp.diff(f, X)
+    f_flat, g_null = not f.has(X), g == 0 or (not g.has(X) and sign_of(g) == 0)
+    if f_flat and g_null:
+        return Piece("Z", a, b, f, ZERO, ZERO, f_ends, (ZERO, ZERO))
+    if f_flat:
+        if g.has(X):
+            p, q = _differing_points(g, a, b)
+            raise Refuted(
+                "backward-varies-on-level-set",
+                (p, q),
+                f"F is constant between x = {p} and x = {q}, so both have the same P, but B differs: B({p}) != B({q})",
+            )
+        return Piece("K", a, b, f, g, ZERO, f_ends, g_ends, g)
+    if g_null:
+        p, q = _differing_points(f, a, b)
+        raise Refuted(
+            "forward-moves-where-backward-vanishes",
+            (p, q),
+            f"B = 0 between x = {p} and x = {q}, so T(P(x)) cannot move there, but F({p}) != F({q})",
+        )
+    ratio = _ratio(df, g)
+    if ratio.has(X):
+        s = sign_on(ratio if exp_rational(ratio) is not None else df * g, a, b)
+        if s.value is None or s.value < 0:
+            raise _opposite(_negative_point(df * g, s.negative, a, b))
+    elif sign_of(ratio) < 0:
+        raise _opposite(_negative_point(df * g, None, a, b))
+    _check_integrable_inside(df, g, ratio, a, b)
+    for end, side in ((a, 1), (b, -1)):
+        if end not in (OO, -OO):
+            _check_integrable_end(df, g, ratio, end, side)
+    return Piece("S", a, b, f, g, ratio, f_ends, g_ends)
+
+
+def _negative_point(q: Expr, hint: Expr | None, a: Expr, b: Expr) -> Expr:
+    """A rational point of (a, b) at which q < 0 is proved; the ratio may be negative where q is 0."""
+    for p in ([] if hint is None else [hint]) + samples(a, b):
+        if ball_at(q, p) < 0:
+            return p
+    if hint is not None:
+        for p in samples(hint - sp.Rational(1, 2**20), hint + sp.Rational(1, 2**20)):
+            if less(a, p) and less(p, b) and ball_at(q, p) < 0:
+                return p
+    raise Undecided(f"{q} is negative somewhere between {a} and {b}, but no exact point was found")
+
+
+def _opposite(point: Expr) -> Refuted:
+    return Refuted(
+        "opposite-signs",
+        (point,),
+        f"F'(x) B(x) < 0 at x = {point}: P' = F'/B would be negative, so P is not monotone",
+    )
+
+
+def anatomy(pair: QuantizerPair) -> Anatomy:
+    """Cut a pair into classified pieces. Raises `Refuted` or `Undecided`."""
+    f = pair.forward.refine(pair.backward.breaks)
+    g = pair.backward.refine(pair.forward.breaks)
+    lo = f.known_from if less(g.known_from, f.known_from) else g.known_from
+    hi = f.known_to if less(f.known_to, g.known_to) else g.known_to
+    first = sum(1 for b in f.breaks if compare(b, lo) <= 0)
+    last = sum(1 for b in f.breaks if less(b, hi))
+    pieces, open_question = [], None
+    for i in range(first, last + 1):
+        a, b = f.ends[i]
+        try:
+            pieces.append(_piece(f.exprs[i], g.exprs[i], lo if less(a, lo) else a, hi if less(hi, b) else b))
+        except Undecided as reason:
+            # a later piece may still refute the pair, which settles it
+            open_question = open_question or reason
+    if open_question is not None:
+        raise open_question
+    nodes = []
+    for i in range(first, last):
+        x, left, right = f.breaks[i], pieces[i - first], pieces[i - first + 1]
+        jump = compare(right.f_ends[0], left.f_ends[1])
+        node = Node(x, jump, left.f_ends[1], right.f_ends[0], f.values[i], left.g_ends[1], right.g_ends[0], g.values[i])
+        if jump == 0 and node.f_value is not None and not equal(node.f_value, node.f_left):
+            raise Refuted(
+                "isolated-forward-value",
+                (x,),
+                f"F has the limit {node.f_left} from both sides of x = {x} but the value {node.f_value} there; "
+                "T o P cannot take a value off the limit at a point",
+            )
+        nodes.append(node)
+    return Anatomy(tuple(pieces), tuple(nodes), lo != -OO or hi != OO)
+
+
+# --------------------------------------------------------------------------- grades
+
+
+def _fits(sign: int, c: Expr) -> bool:
+    """Whether c has the given sign or is 0."""
+    return sign_of(c) in (0, sign)
+
+
+def is_smooth(parts: Anatomy) -> bool:
+    """T can be C^1: at each breakpoint F and B are continuous, or F jumps and B has the jump's sign."""
+    for n in parts.nodes:
+        if n.jump:
+            if not (_fits(n.jump, n.g_left) and _fits(n.jump, n.g_right)):
+                return False
+        elif not equal(n.g_left, n.g_right) or (n.g_value is not None and not equal(n.g_value, n.g_left)):
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class Side:
+    """The slopes offered at one end of a run: one number, a half-line by the jump's sign, or none."""
+
+    slope: Expr | None = None
+    jump: int = 0
+    absent: bool = False
+
+    def offers(self, b: Expr) -> bool:
+        """Whether b itself is among the slopes (0 is not added)."""
+        if self.absent:
+            return False
+        if self.slope is not None:
+            return equal(self.slope, b)
+        return _fits(self.jump, b)
+
+    def reaches(self, b: Expr) -> bool:
+        """Whether b lies in the hull of 0 and the slopes."""
+        if sign_of(b) == 0:
+            return True
+        if self.absent:
+            return False
+        if self.slope is None:
+            return _fits(self.jump, b)
+        return _between(b, ZERO, self.slope)
+
+
+def _between(b: Expr, p: Expr, q: Expr) -> bool:
+    return compare(b, p) * compare(b, q) <= 0
+
+
+def _in_hull(b: Expr, left: Side, right: Side) -> bool:
+    """b in the hull of both sides' slopes and 0."""
+    if left.reaches(b) or right.reaches(b):
+        return True
+    if left.slope is not None and right.slope is not None:
+        return _between(b, left.slope, right.slope)
+    return False
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A maximal stretch of a run with one value of B; ``at`` is a point of it."""
+
+    level: Expr
+    at: Expr
+
+
+@dataclass(frozen=True)
+class Run:
+    """Adjacent K and Z pieces and unjumped breakpoints between two S pieces, jumps or infinities."""
+
+    segments: tuple[Segment, ...]
+    left: Side
+    right: Side
+
+
+def runs(parts: Anatomy) -> list[Run]:
+    """The maximal runs of a pair, in order."""
+    found: list[Run] = []
+    current: list[Segment] = []
+    left = Side(absent=True)
+    active = False
+
+    def add(level: Expr, at: Expr) -> None:
+        if not current or not equal(current[-1].level, level):
+            current.append(Segment(level, at))
+
+    def close(right: Side) -> None:
+        nonlocal active
+        if active and current:
+            found.append(Run(tuple(current), left, right))
+        current.clear()
+        active = False
+
+    for i, piece in enumerate(parts.pieces):
+        if piece.kind == "S":
+            close(Side(slope=piece.g_ends[0]))
+            left, active = Side(slope=piece.g_ends[1]), True
+        else:
+            add(piece.level, rational_between(piece.a, piece.b))
+            active = True
+        if i < len(parts.nodes):
+            n = parts.nodes[i]
+            if n.jump:
+                close(Side(jump=n.jump))
+                left, active = Side(jump=n.jump), True
+            elif n.g_value is not None:
+                add(n.g_value, n.x)
+    close(Side(absent=True))
+    return found
+
+
+def check_lipschitz(parts: Anatomy) -> None:
+    """Raise `Refuted` unless every run passes the rule of MATH.md, section 3."""
+    for run in runs(parts):
+        s = run.segments
+        if len(s) == 1:
+            b, at = s[0].level, s[0].at
+            if run.left.absent and run.right.absent:
+                continue
+            if run.left.absent or run.right.absent:
+                other = run.right if run.left.absent else run.left
+                if sign_of(b) != 0 and not other.offers(b):
+                    raise _slope_refusal(at, b, run)
+            elif not _in_hull(b, run.left, run.right):
+                raise _slope_refusal(at, b, run)
+            continue
+        for inner in s[1:-1]:
+            if sign_of(inner.level) != 0:
+                raise Refuted(
+                    "level-set-with-several-slopes",
+                    (s[0].at, inner.at, s[-1].at),
+                    f"F has one value at x = {s[0].at}, {inner.at} and {s[-1].at}, so T is flat between their P, "
+                    f"but B = {inner.level} at x = {inner.at} is not 0",
+                )
+        for segment, side, neighbour in ((s[0], run.left, s[1]), (s[-1], run.right, s[-2])):
+            if not side.reaches(segment.level):
+                raise Refuted(
+                    "level-set-with-several-slopes",
+                    tuple(sorted((segment.at, neighbour.at), key=sp.default_sort_key))
+                    if not less(segment.at, neighbour.at)
+                    else (segment.at, neighbour.at),
+                    f"F has one value at x = {segment.at} and x = {neighbour.at}, so T is flat between their P, "
+                    f"but B = {segment.level} at x = {segment.at} lies outside the slopes that T can have there",
+                )
+
+
+def _slope_refusal(at: Expr, b: Expr, run: Run) -> Refuted:
+    def words(side: Side) -> str:
+        if side.absent:
+            return "none"
+        if side.slope is not None:
+            return str(side.slope)
+        return "[0, oo)" if side.jump > 0 else "(-oo, 0]"
+
+    return Refuted(
+        "slope-outside-subdifferential",
+        (at,),
+        f"B = {b} at x = {at} is no generalised slope of T there: the slopes offered are {words(run.left)} "
+        f"on the left and {words(run.right)} on the right",
+    )
+
+
+# --------------------------------------------------------------------------- convexity and the literal reading
+
+
+def convex_regularizer(parts: Anatomy) -> bool | None:
+    """Whether some admissible P is single-valued and nonexpansive; None if that is not settled."""
+    if any(n.jump for n in parts.nodes):
+        return False
+    settled = True
+    for p in parts.pieces:
+        if p.kind != "S":
+            continue
+        if not p.ratio.has(X):
+            if compare(p.ratio, sp.Integer(1)) > 0:
+                return False
+            continue
+        try:
+            gap = 1 - p.ratio if exp_rational(p.ratio) is not None else (p.g - sp.diff(p.f, X)) * p.g
+            s = sign_on(sp.together(gap) if gap.is_rational_function(X) else gap, p.a, p.b)
+        except Undecided:
+            settled = False
+            continue
+        if s.value is None or s.value < 0:
+            return False
+    if not _continuous_choice(parts):
+        return False
+    return True if settled else None
+
+
+def _continuous_choice(parts: Anatomy) -> bool:
+    """Whether P can be chosen continuous: neighbours that must share P must share B."""
+    for i, n in enumerate(parts.nodes):
+        left, right = parts.pieces[i], parts.pieces[i + 1]
+        held = [p.level for p in (left, right) if p.kind == "K"]
+        if n.g_value is not None:
+            held.append(n.g_value)
+        if any(not equal(held[0], other) for other in held[1:]):
+            return False
+    # each group of K pieces and breakpoints with one P must have its B between the two slopes of T there
+    i = 0
+    while i < len(parts.pieces):
+        if parts.pieces[i].kind == "K":
+            j = i
+            while j + 1 < len(parts.pieces) and parts.pieces[j + 1].kind == "K":
+                j += 1
+            before = parts.pieces[i - 1] if i > 0 else None
+            after = parts.pieces[j + 1] if j + 1 < len(parts.pieces) else None
+            ends = [p.g_ends[k] for p, k in ((before, 1), (after, 0)) if p is not None]
+            b = parts.pieces[i].level
+            if len(ends) == 2 and not _between(b, ends[0], ends[1]):
+                return False
+            if len(ends) == 1 and not equal(b, ends[0]):
+                return False
+            i = j + 1
+        else:
+            i += 1
+    for i, n in enumerate(parts.nodes):
+        left, right = parts.pieces[i], parts.pieces[i + 1]
+        if (
+            "K" not in (left.kind, right.kind)
+            and n.g_value is not None
+            and not _between(n.g_value, n.g_left, n.g_right)
+        ):
+            return False
+    return True
+
+
+def literal_criterion(pair: QuantizerPair) -> bool | None:
+    """The criterion read literally: P = integral of dF/B with 0/0 := 0; F and B functions of P.
+
+    None where dF/B has no meaning: F jumps where B is 0 or jumps, or dF/B is not integrable.
+    """
+    f = pair.forward.refine(pair.backward.breaks)
+    g = pair.backward.refine(pair.forward.breaks)
+    if f.windowed or g.windowed:
+        return None
+    holds = True
+    flat_level: Expr | None = None  # the value of B on the current level set of P
+    for i, (a, b) in enumerate(f.ends):
+        df, e = sp.diff(f.exprs[i], X), g.exprs[i]
+        if i > 0:
+            x = f.breaks[i - 1]
+            before, after = limit_at(f.exprs[i - 1], x, -1), limit_at(f.exprs[i], x, 1)
+            if {before, after} & {OO, -OO}:
+                return None
+            jump = compare(after, before)
+            if jump:
+                b_left, b_right = limit_at(g.exprs[i - 1], x, -1), limit_at(e, x, 1)
+                at = g.values[i - 1]
+                if {b_left, b_right} & {OO, -OO} or not equal(b_left, b_right):
+                    return None
+                if sign_of(b_left) == 0 or at is None or not equal(at, b_left):
+                    return None
+                if sign_of(b_left) != jump:
+                    holds = False
+                flat_level = None
+        if is_zero(df, a, b):
+            if not is_zero(sp.diff(e, X), a, b):
+                holds = False
+                continue
+            level = _settled(e, a, b)
+            if flat_level is not None and not equal(flat_level, level):
+                holds = False
+            flat_level = level
+            continue
+        flat_level = None
+        if is_zero(e, a, b):
+            holds = False
+            continue
+        try:
+            _piece(f.exprs[i], e, a, b)
+        except Refuted as no:
+            if no.witness.kind == "opposite-signs":
+                holds = False
+            else:
+                return None
+    return holds
+
+
+# --------------------------------------------------------------------------- the decision
+
+
+def tie_notes(pair: QuantizerPair, parts: Anatomy) -> tuple[str, ...]:
+    """Tie values that are not judged but worth a line: F outside its limits, B of the wrong sign."""
+    notes = []
+    for n in parts.nodes:
+        if not n.jump:
+            continue
+        if n.f_value is None or not _between(n.f_value, n.f_left, n.f_right):
+            notes.append(f"F({n.x}) = {n.f_value} lies outside its one-sided limits {n.f_left} and {n.f_right}")
+        if n.g_value is not None and sign_of(n.g_value) not in (0, n.jump):
+            notes.append(f"B({n.x}) = {n.g_value} has not the sign of F's jump there")
+    for node in parts.nodes:
+        if not node.jump and (node.f_value is None or node.g_value is None):
+            notes.append(f"F or B has no value at x = {node.x}; the limit is taken")
+    return tuple(notes)
+
+
+def decide(pair: QuantizerPair, budget: float = 4.0) -> Verdict:
+    """The verdict on a pair: smooth, lipschitz or unprincipled with a witness, or undecided.
+
+    ``budget``: seconds spent at most on each of: the convexity of r, the closed forms of (T, P, r).
+    What they do not reach is None or implicit; the grade does not depend on them.
+    Never raises on a pair of valid maps; what cannot be settled is an `undecided` verdict with the
+    reason. Source: MATH.md, section 3.
+    """
+    from theory.decomposition import decompose, undescribed
+
+    literal: bool | None
+    try:
+        literal = literal_criterion(pair)
+    except Undecided:
+        literal = None
+    try:
+        parts = anatomy(pair)
+        smooth = is_smooth(parts)
+        if not smooth:
+            check_lipschitz(parts)
+    except Refuted as no:
+        return Verdict("unprincipled", no.witness.sentence, literal, witness=no.witness)
+    except Undecided as open_question:
+        return Verdict("undecided", f"not settled: {open_question}", literal)
+    if parts.windowed:
+        return Verdict(
+            "undecided",
+            "the pair has infinitely many breakpoints; no contradiction was found in the window that was examined",
+            literal,
+        )
+    convex: bool | None = None
+    with contextlib.suppress(Undecided, OutOfTime), limit(budget):
+        convex = convex_regularizer(parts)
+    try:
+        with limit(budget):
+            decomposition = decompose(parts, smooth)
+    except OutOfTime:
+        decomposition = undescribed("no closed form was found in time")
+    grade = "smooth" if smooth else "lipschitz"
+    reason = (
+        "F = T o P and B = T' o P with T continuously differentiable"
+        if smooth
+        else "F = T o P and B = t o P, where t selects a generalised derivative of T at its kinks"
+    )
+    return Verdict(grade, reason, literal, convex, decomposition, notes=tie_notes(pair, parts))
+
+
+__all__ = ["Anatomy", "Node", "Piece", "PiecewiseMap", "Refuted", "anatomy", "decide"]

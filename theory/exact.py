@@ -1,0 +1,237 @@
+"""Exact real constants: rigorous enclosures, comparison, and one proof of equality.
+
+A constant is a sympy number without free symbols (rationals, pi, algebraic numbers, logarithms,
+...). Order is settled by Arb balls of growing precision, equality only by algebra: two constants
+that no precision separates and no algebra identifies are `Undecided`, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+from flint import arb, ctx, fmpq
+
+from theory.errors import InputError, Undecided
+
+X = sp.Symbol("x", real=True)
+"""The one variable of every map."""
+
+_PRECISIONS = (64, 192, 640, 2048)
+
+
+class sigmoid(sp.Function):
+    """The logistic function 1/(1 + exp(-z)), kept whole so that lowering can use a stable kernel."""
+
+    is_real = True
+    is_finite = True
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return self * (1 - self)
+
+    @classmethod
+    def eval(cls, z: Any) -> Any:
+        if z.is_zero:
+            return sp.Rational(1, 2)
+        return None
+
+    def _eval_rewrite_as_exp(self, z: Any, **_: Any) -> Any:
+        return 1 / (1 + sp.exp(-z))
+
+    def _eval_rewrite_as_tractable(self, z: Any, **_: Any) -> Any:
+        return 1 / (1 + sp.exp(-z))
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return (1 / (1 + sp.exp(-self.args[0])))._eval_evalf(prec)
+
+
+Ball = Any  # flint.arb, which ships without types
+_UNARY: dict[Any, Callable[[Ball], Ball]] = {
+    sp.exp: lambda z: z.exp(),
+    sp.log: lambda z: z.log(),
+    sp.tanh: lambda z: z.tanh(),
+    sp.sinh: lambda z: z.sinh(),
+    sp.cosh: lambda z: z.cosh(),
+    sp.atan: lambda z: z.atan(),
+    sp.sin: lambda z: z.sin(),
+    sp.cos: lambda z: z.cos(),
+    sp.erf: lambda z: z.erf(),
+    sigmoid: lambda z: 1 / (1 + (-z).exp()),
+}
+
+
+def _arb_pow(base: Ball, exponent: Any) -> Ball:
+    if exponent.is_Integer:
+        # an even power of a ball around 0 must not be computed as a product with sign
+        return base ** int(exponent) if exponent > 0 else 1 / base ** int(-exponent)
+    if exponent == sp.Rational(1, 2):
+        return base.sqrt()
+    if exponent == sp.Rational(-1, 2):
+        return base.rsqrt()
+    if exponent.is_Rational:
+        root = base.root(int(exponent.q)) if exponent.q > 0 else base
+        return _arb_pow(root, sp.Integer(exponent.p))
+    raise Undecided(f"cannot enclose a power with exponent {exponent}")
+
+
+def enclose(expr: Any, at: Ball | None = None) -> Ball:
+    """A ball that contains expr(x) for every x in the ball ``at``, at the current Arb precision.
+
+    Raises `Undecided` for functions outside the expression language.
+    """
+    if expr.is_Rational:
+        return arb(fmpq(int(expr.p), int(expr.q)))
+    if expr is X:
+        if at is None:
+            raise InputError("a constant was expected, but it depends on x")
+        return at
+    if expr is sp.pi:
+        return arb.pi()
+    if expr is sp.E:
+        return arb(1).exp()
+    if expr.is_Add:
+        total = enclose(expr.args[0], at)
+        for a in expr.args[1:]:
+            total = total + enclose(a, at)
+        return total
+    if expr.is_Mul:
+        total = enclose(expr.args[0], at)
+        for a in expr.args[1:]:
+            total = total * enclose(a, at)
+        return total
+    if expr.is_Pow:
+        base, exponent = expr.args
+        if base is sp.E:
+            return enclose(exponent, at).exp()
+        if exponent.is_Rational:
+            return _arb_pow(enclose(base, at), exponent)
+        return (enclose(base, at).log() * enclose(exponent, at)).exp()
+    f = _UNARY.get(expr.func)
+    if f is not None:
+        return f(enclose(expr.args[0], at))
+    if isinstance(expr, sp.Abs):
+        return abs(enclose(expr.args[0], at))
+    if isinstance(expr, sp.polys.rootoftools.ComplexRootOf):
+        return _enclose_root(expr)
+    if isinstance(expr, sp.erfinv):
+        raise Undecided("the inverse error function has no enclosure here")
+    raise Undecided(f"no rigorous enclosure for {expr.func.__name__}")
+
+
+def _enclose_root(root: Any) -> Ball:
+    tolerance = sp.Rational(1, 2 ** (ctx.prec + 8))
+    low = root.eval_rational(dx=tolerance, dy=tolerance)
+    mid = arb(fmpq(int(low.p), int(low.q)))
+    return mid + arb(0, 1) * arb(fmpq(1, 2 ** (ctx.prec + 7)))
+
+
+class precision:
+    """Context manager: set Arb's working precision in bits and put the old one back."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def __enter__(self) -> None:
+        self.old = ctx.prec
+        ctx.prec = self.bits
+
+    def __exit__(self, *_: object) -> None:
+        ctx.prec = self.old
+
+
+def _proved_zero(c: Any) -> bool:
+    """True only if algebra shows c = 0; False means that it was not shown."""
+    for form in (sp.expand(c), sp.expand(sp.expand_log(c, force=True)), sp.radsimp(c), sp.simplify(c)):
+        if form == 0:
+            return True
+    if c.is_algebraic:
+        return bool(sp.minimal_polynomial(c, X) == X)
+    return False
+
+
+@lru_cache(maxsize=20_000)
+def sign_of(c: Any) -> int:
+    """The sign -1, 0 or 1 of an exact constant; +-oo allowed. Raises `Undecided` if not settled."""
+    if c.is_Rational:
+        return (c.p > 0) - (c.p < 0)
+    if c is sp.oo:
+        return 1
+    if c is -sp.oo:
+        return -1
+    if c is sp.nan or c is sp.zoo or c.has(sp.I):
+        raise Undecided(f"{c} is not a real number")
+    for bits in _PRECISIONS:
+        with precision(bits):
+            ball = enclose(c)
+            if ball > 0:
+                return 1
+            if ball < 0:
+                return -1
+        if bits == _PRECISIONS[1] and _proved_zero(c):
+            return 0
+    raise Undecided(f"the sign of the constant {c} could not be settled")
+
+
+def compare(a: Any, b: Any) -> int:
+    """The sign of a - b for exact constants, +-oo allowed."""
+    if a is b or a == b:
+        return 0
+    if b in (sp.oo, -sp.oo):
+        return -sign_of(b)
+    if a in (sp.oo, -sp.oo):
+        return sign_of(a)
+    return sign_of(a - b)
+
+
+def less(a: Any, b: Any) -> bool:
+    return compare(a, b) < 0
+
+
+def equal(a: Any, b: Any) -> bool:
+    return compare(a, b) == 0
+
+
+def rational_between(a: Any, b: Any) -> Any:
+    """A short rational strictly between the exact constants a < b (either may be infinite)."""
+    if a == -sp.oo and b == sp.oo:
+        return sp.Integer(0)
+    if a == -sp.oo:
+        return _floor(b) - 1
+    if b == sp.oo:
+        return -_floor(-a) + 1
+    if compare(a, b) >= 0:
+        raise InputError(f"the interval from {a} to {b} is empty")
+    for bits in range(4096):
+        scale = 2**bits
+        k = _floor(a * scale) + 1
+        candidate = sp.Rational(int(k), scale)
+        if less(candidate, b) and less(a, candidate):
+            return candidate
+    raise Undecided(f"no rational found between {a} and {b}")
+
+
+def _floor(c: Any) -> Any:
+    """The integer part of an exact constant."""
+    if c.is_Rational:
+        return sp.Integer(int(c.p // c.q))
+    with precision(256):
+        mid = enclose(c).mid()
+        guess = int(mid.floor().unique_fmpz())
+    for k in (guess + 1, guess, guess - 1):
+        if compare(sp.Integer(k), c) <= 0:
+            return sp.Integer(k)
+    raise Undecided(f"the integer part of {c} could not be settled")
+
+
+def to_float(c: Any) -> float:
+    """The float64 nearest to an exact constant (correct rounding of a 200-bit enclosure)."""
+    if c is sp.oo:
+        return float("inf")
+    if c is -sp.oo:
+        return float("-inf")
+    if c.is_Rational:
+        return int(c.p) / int(c.q)
+    with precision(200):
+        return float(enclose(c).mid())

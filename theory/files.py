@@ -1,0 +1,62 @@
+"""Outputs are written under a temporary name and renamed, so a reader never sees half a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from theory.errors import InputError
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a whole file atomically, making its folder. Raises `InputError` if it cannot be written."""
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(data)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return target
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """`write_bytes` for text, in UTF-8."""
+    return write_bytes(path, text.encode())
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV with '\\n' line ends; floats in their shortest form that reads back to the same bits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([repr(float(v)) if isinstance(v, float) else v for v in row])
+    return out.getvalue()
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """A CSV file, atomically."""
+    return write_text(path, csv_text(header, rows))
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """A whole text file. Raises `InputError` naming ``what`` was expected."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{what}: {path} cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{what}: {path} is not a text file in UTF-8") from None

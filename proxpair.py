@@ -70,7 +70,6 @@ def _application() -> Any:
     app = typer.Typer(
         name="proxpair",
         help="Theory verification for neural-network binarization: check, synthesize and confirm quantizer pairs.",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
@@ -109,8 +108,9 @@ def main(argv: list[str] | None = None) -> int:
 
     from theory.errors import InputError, Undecided
 
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        code = _application()(args=argv, prog_name="proxpair", standalone_mode=False)
+        code = _application()(args=arguments or ["--help"], prog_name="proxpair", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except InputError as error:

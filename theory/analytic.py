@@ -8,9 +8,11 @@ enclosures with Taylor steps at the ends and domination at infinity. What none o
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -21,6 +23,7 @@ from flint import arb, fmpq
 from theory.deadline import limit as time_limit
 from theory.errors import OutOfTime, Undecided
 from theory.exact import X, enclose, equal, less, precision, rational_between, sigmoid, sign_of
+from theory.ranges import INF, REALS, Range, end_of, range_of
 
 Expr = Any
 U = sp.Symbol("u", positive=True)
@@ -290,9 +293,25 @@ def solve_level(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
     verdict = sign_on(g, a, b)
     if verdict.strict:
         return Roots(())
+    lone = _lone_zero(g, a, b)
+    if lone is not None:
+        return Roots((lone,))
     if sp.simplify(g).is_Mul and sp.simplify(g) != g:
         return solve_level(sp.simplify(g), sp.Integer(0), a, b)
     raise Undecided(f"the points where {expr} = {level} have no closed form here")
+
+
+def _lone_zero(g: Expr, a: Expr, b: Expr) -> Expr | None:
+    """The only zero of g in (a, b), if it is 0 or a guessed constant and g is strict on both sides of it."""
+    zero = sp.Integer(0)
+    c: Expr | None = zero if less(a, zero) and less(zero, b) and _exact_zero(g, zero) else None
+    c = c if c is not None else _touching_zero(g, a, b) or _touching_zero(-g, a, b)
+    if c is None:
+        return None
+    try:
+        return c if sign_on(g, a, c).strict and sign_on(g, c, b).strict else None
+    except Undecided:
+        return None
 
 
 def _periodic_roots(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
@@ -337,16 +356,19 @@ class Sign:
     method: str = ""
 
 
+_FAR = [sp.Integer(10) ** k for k in (3, 4, 6, 9)]
+
+
 def samples(a: Expr, b: Expr, count: int = 48) -> list[Expr]:
     """Rational points spread over the open interval (a, b), denser towards its ends."""
     grid: list[Expr] = []
     if a == -OO and b == OO:
         centre = [sp.Integer(0)]
-        offsets = [sp.Rational(3, 2) ** k / 64 for k in range(count // 2)]
+        offsets = [sp.Rational(3, 2) ** k / 64 for k in range(count // 2)] + _FAR
         return centre + [s * o for o in offsets for s in (1, -1)]
     if b == OO:
         start = rational_between(a, a + sp.Rational(1, 2**20)) if not a.is_Rational else a
-        return [start + sp.Rational(3, 2) ** k / 512 for k in range(count)]
+        return [start + sp.Rational(3, 2) ** k / 512 for k in range(count)] + [start + far for far in _FAR]
     if a == -OO:
         return [-p for p in samples(-b, OO, count)]
     inner_a = a if a.is_Rational else rational_between(a, a + (b - a) / 2**12)
@@ -421,11 +443,31 @@ def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
 
     Raises `Undecided` with the reason where it is settled neither way.
     """
-    if is_zero(expr):
+    if is_zero(expr, a, b):
         return Sign(0, method="vanishes identically")
     shape = _structural(expr)
     if shape is not None and shape[0] != 0:
         return Sign(shape[0], shape[1], method="sign of every term")
+    plus, minus = _sampled_signs(expr, a, b)
+    if plus is not None and minus is not None:
+        return Sign(None, False, plus, minus, "two exact points")
+    try:
+        return _prove_sign(expr, a, b)
+    except Undecided:
+        cuts = _natural_cuts(expr, a, b)
+        if not cuts:
+            raise
+    return _joined([sign_on(expr, c, d) for c, d in pairwise([a, *cuts, b])])
+
+
+def negative_point(expr: Expr, a: Expr, b: Expr) -> Expr | None:
+    """A rational point of (a, b) at which ``expr`` is proved negative, from a fixed set of samples, or None."""
+    return _sampled_signs(expr, a, b)[1]
+
+
+@lru_cache(maxsize=4000)
+def _sampled_signs(expr: Expr, a: Expr, b: Expr) -> tuple[Expr | None, Expr | None]:
+    """Sample points at which the expression is proved positive and negative."""
     plus = minus = None
     for point in samples(a, b):
         s = sign_at(expr, point)
@@ -434,8 +476,31 @@ def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
         if s == -1 and minus is None:
             minus = point
         if plus is not None and minus is not None:
-            return Sign(None, False, plus, minus, "two exact points")
-    return _prove_sign(expr, a, b)
+            break
+    return plus, minus
+
+
+def _natural_cuts(expr: Expr, a: Expr, b: Expr) -> list[Expr]:
+    """0 and the zeros of polynomial factors inside (a, b): where a product of mixed signs may be cut."""
+    points: list[Expr] = [sp.Integer(0)]
+    for factor, _ in _factors(expr):
+        if factor.is_polynomial(X) and factor.has(X):
+            try:
+                points += _polynomial_roots(sp.Poly(factor, X))
+            except Undecided:
+                continue
+    return _inside(points, a, b)
+
+
+def _joined(parts: list[Sign]) -> Sign:
+    """The sign on an interval from the signs on its pieces; the cuts themselves may be zeros."""
+    positive = next((p.positive for p in parts if p.positive is not None), None)
+    negative = next((p.negative for p in parts if p.negative is not None), None)
+    values = {p.value for p in parts}
+    method = "; ".join(dict.fromkeys(p.method for p in parts if p.method))
+    if values == {1} or values == {-1}:
+        return Sign(values.pop(), False, positive, negative, method)
+    return Sign(None, False, positive, negative, method)
 
 
 def _prove_sign(expr: Expr, a: Expr, b: Expr) -> Sign:
@@ -445,7 +510,7 @@ def _prove_sign(expr: Expr, a: Expr, b: Expr) -> Sign:
         if shape is None:
             part = _factor_sign(factor, a, b)
             if part.value is None and power % 2:
-                return _mixed_product(expr, a, b, part)
+                return _mixed_product(expr, factor, a, b, part)
             value, sharp = (part.value or 0), part.strict
             methods.append(part.method)
         else:
@@ -456,19 +521,24 @@ def _prove_sign(expr: Expr, a: Expr, b: Expr) -> Sign:
     return Sign(sign, strict, method="; ".join(dict.fromkeys(m for m in methods if m)) or "sign of every factor")
 
 
-def _mixed_product(expr: Expr, a: Expr, b: Expr, part: Sign) -> Sign:
-    """A factor changes sign: look beside its root for two exact points of the whole product."""
+def _mixed_product(expr: Expr, factor: Expr, a: Expr, b: Expr, part: Sign) -> Sign:
+    """A factor changes sign: close in on the change until the whole product shows both signs."""
+    p, n = part.positive, part.negative
+    if p is None or n is None:
+        raise Undecided(f"the sign of {expr} on ({a}, {b})")
     plus = minus = None
-    assert part.positive is not None
-    assert part.negative is not None
-    lo, hi = sorted((part.positive, part.negative))
-    for k in range(1, 200):
-        for point in (lo + (hi - lo) * sp.Rational(k, 200),):
+    for _ in range(160):
+        for point in (p, n):
             s = sign_at(expr, point)
             plus = point if s == 1 and plus is None else plus
             minus = point if s == -1 and minus is None else minus
-            if plus is not None and minus is not None:
-                return Sign(None, False, plus, minus, "two exact points")
+        if plus is not None and minus is not None:
+            return Sign(None, False, plus, minus, "two exact points")
+        middle = (p + n) / 2
+        s = sign_at(factor, middle)
+        if s is None:
+            break
+        p, n = (middle, n) if s == 1 else (p, middle)
     raise Undecided(f"the sign of {expr} on ({a}, {b})")
 
 
@@ -499,7 +569,80 @@ def _factor_sign(factor: Expr, a: Expr, b: Expr) -> Sign:
             return _univariate_sign(sp.Poly(form.num.as_expr(), X), factor, a, b, None)
         if form.num.degree(X) <= 0:
             return _univariate_sign(sp.Poly(form.num.as_expr(), U), factor, a, b, form.rate)
-    return _enclosure_sign(factor, a, b)
+    algebraic = _algebraic_sign(factor, a, b)
+    return algebraic if algebraic is not None else _enclosure_sign(factor, a, b)
+
+
+_MAX_NORM = 40
+"""Largest degree of a norm polynomial that is worth isolating roots of."""
+
+
+def _norm(expr: Expr) -> Any:
+    """A polynomial in x that vanishes wherever an algebraic expr does (or is singular), or None.
+
+    Radicals are eliminated from the outermost to the innermost by resultants.
+    """
+    num, den = sp.fraction(sp.together(expr))
+    norms = []
+    for part in (num, den):
+        e = sp.expand(part)
+        for _ in range(6):
+            radicals = [n for n in e.atoms(sp.Pow) if n.has(X) and not n.exp.is_Integer]
+            if not radicals:
+                break
+            outer = max(radicals, key=lambda n: n.count_ops())
+            t = sp.Symbol("t", positive=True)
+            q = sp.ilcm(*(n.exp.q for n in radicals if n.base == outer.base))
+            e = e.replace(
+                lambda n, base=outer.base: n.is_Pow and n.base == base,
+                lambda n, q=q: t ** (n.exp * q),
+            )
+            e, below = sp.fraction(sp.together(e))
+            if below.has(t):
+                e = e * 1  # a power of t: never zero where the radical is not
+            e = sp.resultant(sp.expand(e), t**q - outer.base, t) if e.has(t) else e
+            e = sp.expand(sp.fraction(sp.together(e))[0])
+        if not e.is_polynomial(X):
+            return None
+        norms.append(e)
+    return sp.Poly(sp.Mul(*norms), X)
+
+
+def _algebraic_sign(expr: Expr, a: Expr, b: Expr) -> Sign | None:
+    """The sign of an algebraic function by isolating the roots of its norm; None where that does not apply."""
+    powers = [n for n in expr.atoms(sp.Pow) if n.has(X)]
+    if any(f.has(X) for f in expr.atoms(sp.Function)) or not all(n.exp.is_Rational and n.exp.q <= 4 for n in powers):
+        return None
+    if all(n.exp.is_Integer for n in powers) or expr.count_ops() > 200:
+        return None
+    try:
+        norm = _norm(expr)
+        if norm is None or norm.is_zero or norm.degree() > _MAX_NORM or not (norm.domain.is_ZZ or norm.domain.is_QQ):
+            return None
+        points = _polynomial_roots(norm)
+        for n in powers:
+            if not n.exp.is_Integer and n.base.is_polynomial(X):
+                points += _polynomial_roots(sp.Poly(n.base, X))
+    except (sp.PolynomialError, Undecided):
+        return None
+    cuts = _inside(points, a, b)
+    signs: dict[int, Expr] = {}
+    for lo, hi in pairwise([a, *cuts, b]):
+        point = rational_between(lo, hi)
+        s = sign_at(expr, point)
+        if s is None:
+            return None
+        signs.setdefault(s, point)
+    method = "real roots of the norm of an algebraic function isolated"
+    if len(signs) == 2:
+        return Sign(None, False, signs[1], signs[-1], method)
+    return Sign(next(iter(signs)), all(_certainly_nonzero(expr, c) for c in cuts), method=method)
+
+
+def _certainly_nonzero(expr: Expr, c: Expr) -> bool:
+    with precision(192):
+        ball = enclose(expr, enclose(c))
+    return bool(ball.is_finite()) and bool(ball > 0 or ball < 0)
 
 
 def _univariate_sign(poly: Any, factor: Expr, a: Expr, b: Expr, rate: Expr | None) -> Sign:
@@ -534,73 +677,247 @@ _MAX_BOXES = 3000
 _MAX_ORDER = 9
 
 
-def _enclosure_sign(g: Expr, a: Expr, b: Expr) -> Sign:
-    zero = sp.Integer(0)
-    if less(a, zero) and less(zero, b) and sign_at(g, zero) is None and sign_of(sp.simplify(g.subs(X, zero))) == 0:
-        # a zero at the origin, the usual centre of symmetry: each side on its own
-        left, right = _enclosure_sign(g, a, zero), _enclosure_sign(g, zero, b)
-        if left.value == right.value and left.value is not None:
-            return Sign(left.value, False, method=left.method)
-        raise Undecided(f"the sign of {g} changes at 0")
-    start = rational_between(a, b)
-    s = sign_at(g, start)
-    if s is None:
-        raise Undecided(f"the sign of {g} at {start}")
-    f = g if s == 1 else -g
+def _whole_range(g: Expr, a: Expr, b: Expr) -> Range:
     with precision(128):
-        left = _end_zone(f, a, b, right_end=False)
-        right = _end_zone(f, a, b, right_end=True)
-        _subdivide(f, left, right)
-    return Sign(s, True, method="Arb enclosures with Taylor steps at the ends")
+        try:
+            return range_of(g, Range(end_of(a, True), end_of(b, False)))
+        except Undecided:
+            return REALS
 
 
-def _end_zone(f: Expr, a: Expr, b: Expr, right_end: bool) -> Any:
-    """A rational point c such that f > 0 is proved between the end and c."""
+def _enclosure_sign(g: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
+    """Sign of one factor by its range, by Taylor steps and subdivision, then by where its derivative moves it."""
+    zero = sp.Integer(0)
+    if less(a, zero) and less(zero, b) and _exact_zero(g, zero):
+        # a zero at the origin, the usual centre of symmetry: each side on its own
+        return _joined_at(g, a, zero, b, depth)
+    whole = _whole_range(g, a, b)
+    if whole.lo > 0 or whole.hi < 0:
+        return Sign(1 if whole.lo > 0 else -1, True, method="range of the expression")
+    plus, minus = _sampled_signs(g, a, b)
+    if plus is not None and minus is not None:
+        return Sign(None, False, plus, minus, "two exact points")
+    if plus is None and minus is None:
+        raise Undecided(f"the sign of {g} between {a} and {b}")
+    s = 1 if plus is not None else -1
+    f = g if s == 1 else -g
+    try:
+        with precision(128):
+            left = _end_zone(f, a, b, right_end=False, depth=depth)
+            right = _end_zone(f, a, b, right_end=True, depth=depth)
+            _subdivide(f, left, right)
+        return Sign(s, True, method="Arb enclosures with Taylor steps at the ends")
+    except _NegativeAt as found:
+        inside, outside = (plus or minus), found.point
+        return Sign(None, False, *((inside, outside) if s == 1 else (outside, inside)), method="two exact points")
+    except Undecided as reason:
+        if (whole.lo if s == 1 else -whole.hi) >= 0:
+            return Sign(s, False, method="range of the expression")
+        found_point = _hunt_negative(f, a, b)
+        if found_point is not None:
+            inside = plus or minus
+            pair = (inside, found_point) if s == 1 else (found_point, inside)
+            return Sign(None, False, *pair, method="two exact points")
+        touch = _touching_zero(f, a, b) if depth > 0 else None
+        if touch is not None:
+            return _joined_at(g, a, touch, b, depth - 1)
+        inverted = _inverted(g, a, b)
+        if inverted is not None:
+            return sign_on(*inverted)
+        raise reason
+
+
+def _joined_at(g: Expr, a: Expr, c: Expr, b: Expr, depth: int) -> Sign:
+    return _joined([_enclosure_sign(g, a, c, depth), _enclosure_sign(g, c, b, depth)])
+
+
+class _NegativeAt(Exception):
+    """Raised inside a proof of positivity when an exact counterexample turns up."""
+
+    def __init__(self, point: Expr) -> None:
+        super().__init__(str(point))
+        self.point = point
+
+
+def _exact_zero(g: Expr, c: Expr) -> bool:
+    """Whether g(c) = 0 is proved at an exact point where g is finite."""
+    try:
+        with precision(128):
+            ball = enclose(g, enclose(c))
+        return bool(ball.is_finite()) and bool(ball.contains(0)) and sign_of(sp.simplify(g.subs(X, c))) == 0
+    except Undecided:
+        return False
+
+
+def _hunt_negative(f: Expr, a: Expr, b: Expr) -> Expr | None:
+    """A point with f < 0 far out or close to an end, or None."""
+    points = [s * sp.Integer(2) ** k for k in range(3, 60, 3) for s in (1, -1)]
+    for end, side in ((a, 1), (b, -1)):
+        if end not in (OO, -OO):
+            near = end if end.is_Rational else rational_between(end - sp.Rational(1, 2**80), end + sp.Rational(1, 2**80))
+            points += [near + side * sp.Rational(1, 2**k) for k in range(2, 60, 3)]
+    for point in points:
+        if less(a, point) and less(point, b) and sign_at(f, point) == -1:
+            return point
+    return None
+
+
+_GUESSES = (sp.Integer(1), sp.pi, sp.E, sp.sqrt(2), sp.sqrt(3), sp.sqrt(5), sp.log(2), sp.log(3))
+
+
+def _touching_zero(f: Expr, a: Expr, b: Expr) -> Expr | None:
+    """An exact c in (a, b) with f(c) = 0 and f' changing sign there, guessed from digits and then proved."""
+    df = sp.diff(f, X)
+    grid = sorted(samples(a, b))
+    for p, q in pairwise(grid):
+        if sign_at(df, p) == -1 and sign_at(df, q) == 1:
+            lo, hi = p, q
+            for _ in range(100):
+                middle = (lo + hi) / 2
+                s = sign_at(df, middle)
+                if s is None or s == 0:
+                    lo = hi = middle
+                    break
+                lo, hi = (middle, hi) if s == -1 else (lo, middle)
+            for unit in _GUESSES:
+                with precision(160):
+                    middle = (lo + hi) / 2
+                    digits = arb(fmpq(int(middle.p), int(middle.q))) / enclose(unit)
+                    ratio = Fraction(str(digits.mid().str(40, radius=False))).limit_denominator(1000)
+                c = sp.Rational(ratio.numerator, ratio.denominator) * unit
+                if less(abs(c - middle), sp.Rational(1, 10**20)) and less(a, c) and less(c, b) and _exact_zero(f, c):
+                    return c
+    return None
+
+
+def _inverted(g: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """g(1/x) and its interval where g is a function of 1/x on one side of 0, as in exp(-1/x); else None."""
+    zero = sp.Integer(0)
+    if not any(n.has(X) and n.subs(X, 1 / X).is_polynomial(X) and not n.is_polynomial(X) for n in _exponents(g)):
+        return None
+    if a not in (OO, -OO) and sign_of(a) >= 0:
+        lo, hi = (zero if b == OO else 1 / b), (OO if sign_of(a) == 0 else 1 / a)
+    elif b not in (OO, -OO) and sign_of(b) <= 0:
+        lo, hi = (-OO if sign_of(b) == 0 else 1 / b), (zero if a == -OO else 1 / a)
+    else:
+        return None
+    return sp.expand(g.subs(X, 1 / X)), lo, hi
+
+
+def _exponents(g: Expr) -> list[Expr]:
+    return [sp.expand(n.args[0]) for n in g.atoms(sp.exp)]
+
+
+def _point_of(r: Any) -> Any:
+    return arb(fmpq(int(r.p), int(r.q)))
+
+
+def _end_zone(f: Expr, a: Expr, b: Expr, right_end: bool, depth: int = 3) -> Any:
+    """A rational point c such that f > 0 is proved strictly between the end and c, and at c."""
     end = b if right_end else a
     other = a if right_end else b
+    if _structural(f) == (1, True):
+        return rational_between(a, b)
     if end in (OO, -OO):
-        return _tail(f, end, other)
+        return _tail(f, end, other, depth)
     side = -1 if right_end else 1
     reach = sp.Rational(1, 2) if other in (OO, -OO) else abs(sp.nsimplify(sp.N(other - end, 15), rational=True)) / 3
+    found = _taylor_zone(f, end, side, reach)
+    if found is not None:
+        return found
+    edge = end_of(end, side == 1)
+    for k in range(0, 40, 4):
+        near = _near(end, side, reach / 2**k)
+        box = Range(edge, _point_of(near)) if side == 1 else Range(_point_of(near), edge)
+        if range_of(f, box).lo > 0:
+            return near
+    return _moving_zone(f, end, other, side, depth, [_near(end, side, reach / 2**k) for k in range(0, 60, 2)])
+
+
+def _near(end: Expr, side: int, width: Expr) -> Any:
+    """A rational between 15/16 of the width and the width away from a finite end."""
+    return rational_between(*sorted((end + side * width, end + side * width * sp.Rational(15, 16)), key=_SortKey))
+
+
+def _taylor_zone(f: Expr, end: Expr, side: int, reach: Expr) -> Any:
+    """The zone by the first derivative that does not vanish at the end, where f is smooth up to it."""
     derivative = f
     at_end = enclose(end)
     for order in range(_MAX_ORDER):
         ball = enclose(derivative, at_end)
         if not ball.is_finite():
-            break
+            return None
         signed = ball * (side**order)
         if signed < 0:
-            raise Undecided(f"{f} is negative beside {end}")
+            for k in range(2, 120, 2):
+                near = _near(end, side, reach / 2**k)
+                if sign_at(f, near) == -1:
+                    raise _NegativeAt(near)
+            return None
         if signed > 0:
-            width = reach
-            for _ in range(40):
-                stop = end + side * width
-                near = rational_between(*sorted((stop, end + side * width * sp.Rational(15, 16)), key=_SortKey))
-                box = at_end.union(arb(fmpq(int(near.p), int(near.q))))
-                value = enclose(derivative, box) * (side**order)
+            for k in range(40):
+                near = _near(end, side, reach / 2**k)
+                value = enclose(derivative, at_end.union(_point_of(near))) * (side**order)
                 if value.is_finite() and value > 0:
                     return near
-                width = width / 2
-            break
-        if sign_of(derivative.subs(X, end)) != 0:
-            break
+            return None
+        if sign_of(sp.simplify(derivative.subs(X, end))) != 0:
+            return None
         derivative = sp.diff(derivative, X)
+    return None
+
+
+def _moving_zone(f: Expr, end: Expr, other: Expr, side: int, depth: int, candidates: list[Any]) -> Any:
+    """The zone from the sign of f' there: f rises from a limit >= 0, or falls towards a point where it is > 0.
+
+    ``candidates``: rational points approaching the end. ``side``: direction away from the end.
+    """
+    if depth > 0:
+        away = side * sp.diff(f, X)
+        s = sign_at(away, candidates[-1])
+        if s is not None and s != 0:
+            a, b = (end, other) if side == 1 else (other, end)
+            try:
+                zone = _end_zone(s * away, a, b, right_end=side == -1, depth=depth - 1)
+            except _NegativeAt:
+                raise Undecided(f"the sign of {f} beside {end}") from None
+            if s == 1:
+                limit = limit_at(f, end, side)
+                if limit is OO or sign_of(limit) >= 0:
+                    return zone
+            else:
+                for c in (zone, *candidates):
+                    if side * (zone - c) >= 0 and sign_at(f, c) == 1:
+                        return c
     raise Undecided(f"the sign of {f} beside {end}")
 
 
-def _tail(f: Expr, end: Expr, other: Expr) -> Any:
-    """A rational M with f > 0 proved beyond it, by the dominant term of an exponential polynomial."""
+def _tail(f: Expr, end: Expr, other: Expr, depth: int = 3) -> Any:
+    """A rational M with f > 0 proved beyond it and at it.
+
+    By the dominant term of an exponential polynomial, by the range of f out there, at 1/x = 0, or
+    from the sign of f'.
+    """
     if end == -OO:
-        return -_tail(f.subs(X, -X), OO, -other)
-    form = exp_rational(f)
-    if form is None:
-        return _compact_tail(f, other)
+        return -_tail(f.subs(X, -X), OO, -other, depth)
     start = sp.Integer(1) if other == -OO or less(other, sp.Integer(1)) else rational_between(other, other + 1)
-    for part in (form.num, form.den):
-        start = max(start, _dominance(part, form.rate, start))
-    if sign_at(f, start + 1) != 1:
-        raise Undecided(f"{f} is not positive towards infinity")
-    return start + 1
+    form = exp_rational(f)
+    if form is not None:
+        m = start
+        for part in (form.num, form.den):
+            m = max(m, _dominance(part, form.rate, m))
+        if sign_at(f, m + 1) == -1:
+            raise _NegativeAt(m + 1)
+        if sign_at(f, m + 1) == 1:
+            return m + 1
+        raise Undecided(f"the sign of {f} towards infinity")
+    for k in range(0, 24, 2):
+        m = start * 2**k
+        if range_of(f, Range(_point_of(m), INF)).lo > 0:
+            return m
+    with contextlib.suppress(Undecided):
+        return _compact_tail(f, other)
+    return _moving_zone(f, end, other, -1, depth, [start * 2**k for k in range(2, 24)])
 
 
 def _compact_tail(f: Expr, other: Expr) -> Any:
@@ -609,8 +926,7 @@ def _compact_tail(f: Expr, other: Expr) -> Any:
     h = sp.simplify(f.subs(X, 1 / s)).subs(s, X)
     m = sp.Integer(1) if other == -OO or less(other, sp.Integer(1)) else rational_between(other, other + 1)
     for _ in range(12):
-        box = arb(0).union(arb(1) / arb(fmpq(int(m.p), int(m.q))))
-        value = enclose(h, box)
+        value = enclose(h, arb(0).union(1 / _point_of(m)))
         if value.is_finite() and value > 0:
             return m
         m = m * 2
@@ -662,7 +978,7 @@ def _subdivide(f: Expr, lo: Any, hi: Any) -> None:
             continue
         at_mid = enclose(f, arb(fmpq(int(mid.p), int(mid.q))))
         if at_mid < 0:
-            raise Undecided(f"{f} is negative at {mid}")
+            raise _NegativeAt(mid)
         slope = enclose(df, box)
         if slope.is_finite():
             value = at_mid + slope * (box - arb(fmpq(int(mid.p), int(mid.q))))

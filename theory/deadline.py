@@ -1,49 +1,179 @@
-"""A wall-clock limit that reaches into sympy: an alarm signal raising `OutOfTime` (POSIX, main thread)."""
+"""Wall-clock limits: an alarm signal that reaches into sympy, and child processes for what it cannot reach.
+
+`limit` raises in the running computation (POSIX, main thread). A signal is only noticed between two
+steps of the interpreter: one long step inside a C library (a large factorisation) outlives it, and an
+abort inside that library takes the process along. The command line therefore answers through `guarded`,
+which works in forked children that can be killed. The Python interface does not fork.
+"""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from theory.errors import OutOfTime
 
 _REPEAT = 0.05  # the alarm fires again in case a library's bare except swallowed the first one
+_LONGEST = 1e6  # seconds; a longer limit is the same as this one
+_EARLY = 1e-3  # seconds by which a timer may ring before the monotonic clock agrees
+GRACE = 0.25  # seconds that a child may overrun before it is killed
+
+
+class DeadlinePassed(BaseException):
+    """A final limit passed. Unlike `OutOfTime`, no inner limit catches it and tries something else."""
 
 
 @contextmanager
-def limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in the body after ``seconds`` (> 0); nested limits keep the earlier one.
+def limit(seconds: float, *, final: bool = False) -> Iterator[None]:
+    """Raise `OutOfTime` (``final``: `DeadlinePassed`) in the body after ``seconds`` (> 0).
 
-    Outside the main thread, or where the platform has no interval timer, the body runs unlimited.
+    Nested limits keep the earlier one. Outside the main thread, or where the platform has no
+    interval timer, the body runs unlimited.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
+    seconds = min(max(seconds, _EARLY), _LONGEST)
     outer_left, _ = signal.getitimer(signal.ITIMER_REAL)
     start = time.monotonic()
-    mine = outer_left == 0 or seconds < outer_left
-    if not mine:
+    if 0 < outer_left <= seconds:
         yield
         return
-
     active = True
 
     def ring(*_: Any) -> None:
-        if active:
-            raise OutOfTime
+        if active and time.monotonic() >= start + seconds - _EARLY:
+            raise DeadlinePassed if final else OutOfTime
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), _REPEAT)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, _REPEAT)
         yield
     finally:
-        active = False
+        # the alarm may ring on any line until ``active`` is false, so that line may have to run twice; what the
+        # alarm raised is on its way already
+        for _ in range(3):
+            with suppress(OutOfTime, DeadlinePassed):
+                active = False
+                break
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         if outer_left:
-            left = max(outer_left - (time.monotonic() - start), 1e-3)
+            left = max(outer_left - (time.monotonic() - start), _EARLY)
             signal.setitimer(signal.ITIMER_REAL, left, _REPEAT)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A job without an answer: its child was killed for overrunning, or died by itself."""
+
+    overran: bool
+
+
+@dataclass
+class _Child:
+    process: Any
+    pipe: Any
+    job: int = -1
+    until: float = 0.0
+
+
+def _serve(work: Callable[[Any], Any], pipe: Any) -> None:
+    """The child's life: answer jobs until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends its children
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = (True, work(job))
+        except Exception as error:  # not handled here: it travels to the parent, which raises it
+            answer = (False, error)
+        pipe.send(answer)
+
+
+def guarded(work: Callable[[Any], Any], jobs: Sequence[Any], seconds: float, workers: int = 1) -> Iterator[Any]:
+    """work(job) for each job, in order; `Lost` for one that took ``seconds`` + `GRACE` or killed its process.
+
+    An exception of ``work`` is raised here. Where the platform cannot fork, the jobs run in this process.
+    """
+    import multiprocessing
+    from multiprocessing.connection import wait
+
+    if "fork" not in multiprocessing.get_all_start_methods():
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("fork")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # a child must not write the parent's pending text again
+
+    def start() -> _Child:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        return _Child(process, ours)
+
+    def stop(child: _Child) -> None:
+        child.process.kill()
+        child.process.join()
+        child.pipe.close()
+
+    waiting = iter(range(len(jobs)))
+    answers: dict[int, Any] = {}
+    busy: list[_Child] = []
+    due = 0
+
+    def give(child: _Child) -> None:
+        child.job = next(waiting, -1)
+        if child.job < 0:
+            stop(child)
+            return
+        child.until = time.monotonic() + min(seconds, _LONGEST) + GRACE
+        busy.append(child)
+        with suppress(BrokenPipeError):  # it died before the first job: seen when its answer is read
+            child.pipe.send(jobs[child.job])
+
+    try:
+        for _ in range(min(workers, len(jobs))):
+            give(start())
+        while due < len(jobs):
+            left = min(c.until for c in busy) - time.monotonic()
+            ready = wait([c.pipe for c in busy], max(left, 0))
+            for child in list(busy):
+                lost = None
+                if child.pipe in ready:
+                    try:
+                        answers[child.job] = child.pipe.recv()
+                    except (EOFError, ConnectionResetError):
+                        lost = Lost(overran=False)
+                elif time.monotonic() >= child.until:
+                    lost = Lost(overran=True)
+                else:
+                    continue
+                busy.remove(child)
+                if lost is None:
+                    give(child)
+                else:
+                    answers[child.job] = (True, lost)
+                    stop(child)
+                    give(start())
+            while due in answers:
+                fine, answer = answers.pop(due)
+                due += 1
+                if not fine:
+                    raise answer
+                yield answer
+    finally:
+        for child in busy:
+            stop(child)
+
+
+__all__ = ["GRACE", "DeadlinePassed", "Lost", "guarded", "limit"]

@@ -19,7 +19,17 @@ from typing import Any
 
 import sympy as sp
 
-from theory.analytic import Expr, ball_at, exp_rational, is_zero, limit_at, samples, sign_on, solve_level
+from theory.analytic import (
+    Expr,
+    ball_at,
+    exp_rational,
+    is_zero,
+    limit_at,
+    negative_point,
+    samples,
+    sign_on,
+    solve_level,
+)
 from theory.deadline import limit
 from theory.errors import OutOfTime, Undecided
 from theory.exact import X, compare, equal, less, rational_between, sign_of
@@ -123,12 +133,12 @@ def _check_integrable_inside(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -
                 return
         except Undecided:
             pass
-    try:
-        if sign_on(g, a, b).strict:
-            return
-    except Undecided:
-        pass
-    for x0 in solve_level(g, ZERO, a, b).points:
+    for q in (g, sp.fraction(sp.together(ratio))[1]):
+        with contextlib.suppress(Undecided):
+            if sign_on(q, a, b).strict:
+                return
+    zeros = solve_level(g, ZERO, a, b)
+    for x0 in zeros.points:
         m_f, m_g = _order_at(df, x0), _order_at(g, x0)
         if m_f < m_g:
             raise Refuted(
@@ -136,6 +146,8 @@ def _check_integrable_inside(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -
                 (x0,),
                 f"F'/B is not integrable at x = {x0}: B vanishes there to order {m_g} and F' to order {m_f}",
             )
+    if zeros.window is not None:
+        raise Undecided(f"whether F'/B is integrable at the zeros of B beyond {zeros.window[0]} < x < {zeros.window[1]}")
 
 
 def _check_integrable_end(df: Expr, g: Expr, ratio: Expr, end: Expr, side: int) -> None:
@@ -156,15 +168,28 @@ def _check_integrable_end(df: Expr, g: Expr, ratio: Expr, end: Expr, side: int) 
     elif compare(exponent, sp.Integer(-1)) > 0:
         return
     else:
-        residue = limit_at(sp.simplify((X - end) * ratio), end, side)
-        if residue not in (OO, -OO) and sign_of(residue) == 0:
-            raise Undecided(f"whether F'/B is integrable beside {end}")
+        residue = sp.simplify((X - end) * ratio)
+        strength = limit_at(residue, end, side)
+        if strength not in (OO, -OO) and sign_of(strength) == 0 and _log_integrable(residue, end, side):
+            return
         order = exponent
     raise Refuted(
         "not-integrable",
         (end,),
         f"F'/B is not integrable beside x = {end}: it behaves like |x - ({end})|^({order})",
     )
+
+
+def _log_integrable(residue: Expr, end: Expr, side: int) -> bool:
+    """Whether residue/(x - end) is integrable where residue ~ |log|^q: iff q < -1 (q = -1 exactly: not)."""
+    log = sp.log(side * (X - end))
+    power = limit_at(sp.simplify((X - end) * log * sp.diff(residue, X) / residue), end, side)
+    order = -1 if power is -OO else 1 if power is OO else compare(power, sp.Integer(-1))
+    if order == 0:
+        strength = limit_at(sp.simplify(residue * log), end, side)
+        if strength not in (OO, -OO) and sign_of(strength) == 0:
+            raise Undecided(f"whether F'/B is integrable beside {end}")
+    return order < 0
 
 
 def _settled(e: Expr, a: Expr, b: Expr) -> Expr:
@@ -212,17 +237,29 @@ def _piece(f: Expr, g: Expr, a: Expr, b: Expr) -> Piece:
             f"B = 0 between x = {p} and x = {q}, so T(P(x)) cannot move there, but F({p}) != F({q})",
         )
     ratio = _ratio(df, g)
-    if ratio.has(X):
-        s = sign_on(ratio if exp_rational(ratio) is not None else df * g, a, b)
-        if s.value is None or s.value < 0:
-            raise _opposite(_negative_point(df * g, s.negative, a, b))
-    elif sign_of(ratio) < 0:
-        raise _opposite(_negative_point(df * g, None, a, b))
+    opposite = _opposite_point(df, g, ratio, a, b)
+    if opposite is not None:
+        raise _opposite(opposite)
+    _check_integrable(df, g, ratio, a, b)
+    return Piece("S", a, b, f, g, ratio, f_ends, g_ends)
+
+
+def _opposite_point(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> Expr | None:
+    """A point of (a, b) with F'B < 0, or None if F'B >= 0 is proved."""
+    if not ratio.has(X):
+        return _negative_point(df * g, None, a, b) if sign_of(ratio) < 0 else None
+    found = negative_point(df * g, a, b)
+    if found is not None:
+        return found
+    s = sign_on(ratio if exp_rational(ratio) is not None else df * g, a, b)
+    return _negative_point(df * g, s.negative, a, b) if s.value is None or s.value < 0 else None
+
+
+def _check_integrable(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> None:
     _check_integrable_inside(df, g, ratio, a, b)
     for end, side in ((a, 1), (b, -1)):
         if end not in (OO, -OO):
             _check_integrable_end(df, g, ratio, end, side)
-    return Piece("S", a, b, f, g, ratio, f_ends, g_ends)
 
 
 def _negative_point(q: Expr, hint: Expr | None, a: Expr, b: Expr) -> Expr:
@@ -305,18 +342,21 @@ class Side:
     slope: Expr | None = None
     jump: int = 0
     absent: bool = False
+    unknown: bool = False  # the run goes on beyond the window that was examined
 
     def offers(self, b: Expr) -> bool:
         """Whether b itself is among the slopes (0 is not added)."""
         if self.absent:
             return False
+        if self.unknown:
+            return True
         if self.slope is not None:
             return equal(self.slope, b)
         return _fits(self.jump, b)
 
     def reaches(self, b: Expr) -> bool:
         """Whether b lies in the hull of 0 and the slopes."""
-        if sign_of(b) == 0:
+        if sign_of(b) == 0 or self.unknown:
             return True
         if self.absent:
             return False
@@ -359,7 +399,7 @@ def runs(parts: Anatomy) -> list[Run]:
     """The maximal runs of a pair, in order."""
     found: list[Run] = []
     current: list[Segment] = []
-    left = Side(absent=True)
+    left = Side(absent=True) if parts.pieces[0].a == -OO else Side(unknown=True)
     active = False
 
     def add(level: Expr, at: Expr) -> None:
@@ -387,7 +427,7 @@ def runs(parts: Anatomy) -> list[Run]:
                 left, active = Side(jump=n.jump), True
             elif n.g_value is not None:
                 add(n.g_value, n.x)
-    close(Side(absent=True))
+    close(Side(absent=True) if parts.pieces[-1].b == OO else Side(unknown=True))
     return found
 
 
@@ -397,7 +437,7 @@ def check_lipschitz(parts: Anatomy) -> None:
         s = run.segments
         if len(s) == 1:
             b, at = s[0].level, s[0].at
-            if run.left.absent and run.right.absent:
+            if (run.left.absent and run.right.absent) or run.left.unknown or run.right.unknown:
                 continue
             if run.left.absent or run.right.absent:
                 other = run.right if run.left.absent else run.left
@@ -430,6 +470,8 @@ def _slope_refusal(at: Expr, b: Expr, run: Run) -> Refuted:
     def words(side: Side) -> str:
         if side.absent:
             return "none"
+        if side.unknown:
+            return "unknown"
         if side.slope is not None:
             return str(side.slope)
         return "[0, oo)" if side.jump > 0 else "(-oo, 0]"
@@ -459,6 +501,8 @@ def convex_regularizer(parts: Anatomy) -> bool | None:
             continue
         try:
             gap = 1 - p.ratio if exp_rational(p.ratio) is not None else (p.g - sp.diff(p.f, X)) * p.g
+            if negative_point(gap, p.a, p.b) is not None:
+                return False
             s = sign_on(sp.together(gap) if gap.is_rational_function(X) else gap, p.a, p.b)
         except Undecided:
             settled = False
@@ -550,13 +594,12 @@ def literal_criterion(pair: QuantizerPair) -> bool | None:
         if is_zero(e, a, b):
             holds = False
             continue
+        ratio = _ratio(df, e)
         try:
-            _piece(f.exprs[i], e, a, b)
-        except Refuted as no:
-            if no.witness.kind == "opposite-signs":
-                holds = False
-            else:
-                return None
+            _check_integrable(df, e, ratio, a, b)
+        except Refuted:
+            return None
+        holds = holds and _opposite_point(df, e, ratio, a, b) is None
     return holds
 
 

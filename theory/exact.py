@@ -19,7 +19,8 @@ from theory.errors import InputError, Undecided
 X = sp.Symbol("x", real=True)
 """The one variable of every map."""
 
-_PRECISIONS = (64, 192, 640, 2048)
+_PRECISIONS = (64, 192, 640, 2048, 8192)
+_LARGEST_BITS = 4096  # integer parts beyond this many bits are not computed
 
 
 class sigmoid(sp.Function):
@@ -57,6 +58,9 @@ _UNARY: dict[Any, Callable[[Ball], Ball]] = {
     sp.atan: lambda z: z.atan(),
     sp.sin: lambda z: z.sin(),
     sp.cos: lambda z: z.cos(),
+    sp.tan: lambda z: z.tan(),
+    sp.asin: lambda z: z.asin(),
+    sp.acos: lambda z: z.acos(),
     sp.erf: lambda z: z.erf(),
     sigmoid: lambda z: 1 / (1 + (-z).exp()),
 }
@@ -178,6 +182,9 @@ def compare(a: Any, b: Any) -> int:
     """The sign of a - b for exact constants, +-oo allowed."""
     if a is b or a == b:
         return 0
+    if a.is_Rational and b.is_Rational:  # most breakpoints: worth a path of integers only
+        d = a.p * b.q - b.p * a.q
+        return int((d > 0) - (d < 0))
     if b in (sp.oo, -sp.oo):
         return -sign_of(b)
     if a in (sp.oo, -sp.oo):
@@ -213,25 +220,41 @@ def rational_between(a: Any, b: Any) -> Any:
 
 
 def _floor(c: Any) -> Any:
-    """The integer part of an exact constant."""
+    """The integer part of an exact constant. Raises `Undecided` if it is too large to write down."""
     if c.is_Rational:
         return sp.Integer(int(c.p // c.q))
-    with precision(256):
-        mid = enclose(c).mid()
-        guess = int(mid.floor().unique_fmpz())
+    with precision(64):
+        size = abs(enclose(c))
+        bits = next((n for n in (64, 512, _LARGEST_BITS) if size < arb(2) ** n), None)
+    if bits is None:
+        raise Undecided(f"the integer part of {c} is too large")
+    with precision(bits + 192):
+        guess = int(enclose(c).mid().floor().unique_fmpz())
     for k in (guess + 1, guess, guess - 1):
-        if compare(sp.Integer(k), c) <= 0:
+        if compare(sp.Integer(k), c) <= 0 and less(c, sp.Integer(k + 1)):
             return sp.Integer(k)
     raise Undecided(f"the integer part of {c} could not be settled")
 
 
 def to_float(c: Any) -> float:
-    """The float64 nearest to an exact constant (correct rounding of a 200-bit enclosure)."""
+    """The float64 nearest to an exact constant, +-inf beyond the largest one.
+
+    Rounded from an enclosure with at least 100 correct bits; raises `Undecided` where none is found.
+    """
     if c is sp.oo:
         return float("inf")
     if c is -sp.oo:
         return float("-inf")
     if c.is_Rational:
-        return int(c.p) / int(c.q)
-    with precision(200):
-        return float(enclose(c).mid())
+        try:
+            return int(c.p) / int(c.q)
+        except OverflowError:
+            return float("inf") if c > 0 else float("-inf")
+    if sign_of(c) == 0:
+        return 0.0
+    for bits in _PRECISIONS[1:]:
+        with precision(bits):
+            ball = enclose(c)
+            if ball.is_finite() and ball.rel_accuracy_bits() >= 100:
+                return float(ball.mid())
+    raise Undecided(f"no float for the constant {c}")

@@ -18,6 +18,7 @@ Maps with infinitely many breakpoints, such as ``sign(sin(x))``, are held on a w
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,7 @@ import sympy as sp
 from theory.analytic import (
     _WINDOW,
     Expr,
+    ball_at,
     is_zero,
     limit_at,
     sign_on,
@@ -43,6 +45,7 @@ _ZERO = sp.Integer(0)
 UNDEFINED = sp.nan
 """The expression of a piece outside a function's real domain; refused unless a Piecewise hides it."""
 MAX_PIECES = 400
+_PROBES = (sp.Rational(3, 7), sp.Rational(-5, 11))
 Tail = tuple[int, Expr]  # (+1, v): the map is >= v out there; (-1, v): <= v
 
 
@@ -110,6 +113,8 @@ class PiecewiseMap:
     def __call__(self, c: Any) -> Expr | None:
         """The exact value at the exact constant c (None where the map has none)."""
         point = sp.sympify(c)
+        if self.windowed and (compare(point, self.known_from) < 0 or compare(self.known_to, point) < 0):
+            raise Undecided(f"the value at {point}, outside the window in which the map is held")
         for b, v in zip(self.breaks, self.values, strict=True):
             if equal(point, b):
                 return v
@@ -129,17 +134,16 @@ class PiecewiseMap:
 
     def refine(self, points: Sequence[Expr]) -> PiecewiseMap:
         """The same map with further breakpoints."""
-        new = [p for p in points if not any(equal(p, b) for b in self.breaks)]
-        if not new:
+        breaks = sort_exact([*self.breaks, *points])
+        if len(breaks) == len(self.breaks):
             return self
-        breaks = sort_exact([*self.breaks, *new])
         exprs, values, i = [self.exprs[0]], [], 0
         for b in breaks:
             if i < len(self.breaks) and equal(b, self.breaks[i]):
                 values.append(self.values[i])
                 i += 1
             else:
-                values.append(self.exprs[i].subs(X, b))
+                values.append(None if self.exprs[i] is UNDEFINED else self.exprs[i].subs(X, b))
             exprs.append(self.exprs[i])
         return replace(self, breaks=tuple(breaks), exprs=tuple(exprs), values=tuple(values))
 
@@ -227,11 +231,11 @@ class PiecewiseMap:
             points += roots.points
             if roots.window is not None:
                 lo, hi = roots.window
-                out = replace(
-                    out,
-                    known_from=lo if less(out.known_from, lo) and a == -OO else out.known_from,
-                    known_to=hi if less(hi, out.known_to) and b == OO else out.known_to,
-                )
+                # what was searched is a part of (a, b) only: on the rest nothing is known any more
+                if less(a, lo) and less(out.known_from, lo):
+                    out = replace(out, known_from=lo)
+                if less(hi, b) and less(hi, out.known_to):
+                    out = replace(out, known_to=hi)
         return out.refine(points)
 
     def signs(self) -> tuple[PiecewiseMap, tuple[int | None, ...]]:
@@ -361,30 +365,40 @@ class PiecewiseMap:
         """A staircase of self: jumps where self crosses an integer plus offset."""
         points: list[Expr] = []
         lo, hi = self.known_from, self.known_to
-        tails: list[Tail | None] = list(self.tails)
+        # a staircase is monotone, so a bound on self far out becomes a bound on its steps
+        left, right = _map_tails(self.tails, lambda s, v: (s, value(v)))
         for e, (a0, b0) in zip(self.exprs, self.ends, strict=True):
             a, b = _clip_range(a0, b0, self.known_from, self.known_to)
             if a is None or not e.has(X):
                 continue
-            cuts = [a, *solve_level(sp.diff(e, X), sp.Integer(0), a, b).points, b] if sp.diff(e, X).has(X) else [a, b]
+            slope = sp.diff(e, X)
+            cuts = [a, b]
+            if slope.has(X):
+                turns = solve_level(slope, sp.Integer(0), a, b)
+                if turns.window is not None:  # infinitely many turning points: hold on to the window
+                    a, b = _clip_range(a, b, *turns.window)
+                    if a is None:
+                        raise Undecided(f"the steps of {e}, which turns infinitely often")
+                    lo, hi = (a if less(lo, a) else lo), (b if less(b, hi) else hi)
+                cuts = [a, *(t for t in turns.points if less(a, t) and less(t, b)), b]
             points += cuts[1:-1]
             for c, d in pairwise(cuts):
                 low, high = limit_at(e, c, 1), limit_at(e, d, -1)
                 if c == -OO and low in (OO, -OO):
-                    c = -_WINDOW
-                    low, tails[0] = e.subs(X, c), (sign_of(low), value(e.subs(X, c)))
-                    lo = c
+                    lo = c = _window_edge(e, offset, d, -1)
+                    left = (sign_of(low), value(e.subs(X, c)))
+                    low = e.subs(X, c)
                 if d == OO and high in (OO, -OO):
-                    d = _WINDOW
-                    high, tails[1] = e.subs(X, d), (sign_of(high), value(e.subs(X, d)))
-                    hi = d
+                    hi = d = _window_edge(e, offset, c, 1)
+                    right = (sign_of(high), value(e.subs(X, d)))
+                    high = e.subs(X, d)
                 if low in (OO, -OO) or high in (OO, -OO):
                     raise InputError(f"{e} is unbounded beside a finite point, so its staircase has no finite pieces")
                 if less(high, low):
                     low, high = high, low
                 first, last = _floor_exact(low - offset), _floor_exact(high - offset) + 1
-                if last - first > 2 * MAX_PIECES:
-                    raise InputError(f"a staircase of more than {MAX_PIECES} steps")
+                if last - first > MAX_PIECES:
+                    raise Undecided(f"a staircase of more than {MAX_PIECES} steps is not laid out")
                 for n in range(first, last + 1):
                     level = n + offset
                     if less(low, level) and less(level, high):
@@ -400,15 +414,20 @@ class PiecewiseMap:
             else:
                 exprs.append(value(e.subs(X, rational_between(a, b))))
         values = tuple(None if v is None else value(v) for v in f.values)
-        return PiecewiseMap(f.breaks, tuple(exprs), values, lo, hi, (tails[0], tails[1])).simplified()
+        return PiecewiseMap(f.breaks, tuple(exprs), values, lo, hi, (left, right)).simplified()
 
     def compose(self, inner: PiecewiseMap) -> PiecewiseMap:
         """self(inner(x)) for an inner map whose crossings of self's breakpoints have closed forms."""
+        if self.windowed:
+            raise Undecided("an outer map that changes infinitely often is not composed")
         points: list[Expr] = []
         for e, (a, b) in zip(inner.exprs, inner.ends, strict=True):
             if e.has(X):
                 for level in self.breaks:
-                    points += solve_level(e, level, a, b).points
+                    roots = solve_level(e, level, a, b)
+                    if roots.window is not None:
+                        raise Undecided(f"{e} takes the value {level} infinitely often")
+                    points += roots.points
         f = inner.refine(points)
         exprs = []
         for e, (a, b) in zip(f.exprs, f.ends, strict=True):
@@ -433,6 +452,8 @@ class PiecewiseMap:
         """The first branch whose condition map (1 or 0) holds; what no branch covers is undefined."""
         cuts: list[Expr] = []
         for m, condition in branches:
+            if condition.windowed:
+                raise Undecided("a condition that changes infinitely often")
             cuts += [*m.breaks, *condition.breaks]
             cuts += [w for w in (m.known_from, m.known_to) if w not in (OO, -OO)]
         cuts = sort_exact(cuts)
@@ -454,15 +475,19 @@ class PiecewiseMap:
 
     def undefined_on(self) -> tuple[Expr, Expr] | None:
         """A piece on which the map has no real value, or None."""
-        for e, ends in zip(self.exprs, self.ends, strict=True):
+        for e, (a, b) in zip(self.exprs, self.ends, strict=True):
             if e is UNDEFINED or e is sp.zoo:
-                return ends
+                a, b = _clip_range(a, b, self.known_from, self.known_to)
+                if a is not None:
+                    return a, b
         return None
 
     # ---- comparing and writing
 
     def agrees(self, other: PiecewiseMap, at_breaks: bool = True) -> bool:
         """Whether two maps are equal everywhere (``at_breaks=False``: up to breakpoint values); proved."""
+        if self.windowed or other.windowed:
+            raise Undecided("maps with infinitely many breakpoints are not compared")
         f, g = self.refine(other.breaks), other.refine(self.breaks)
         if not all(a == b or _same_on(a, b, *ends) for a, b, ends in zip(f.exprs, g.exprs, f.ends, strict=True)):
             return False
@@ -477,6 +502,18 @@ class PiecewiseMap:
         from theory.printing import to_text
 
         return to_text(self)
+
+
+def _window_edge(e: Expr, offset: Expr, inner: Expr, side: int) -> Expr:
+    """How far a monotone unbounded stretch beyond ``inner`` is laid out: as far as its steps stay few."""
+    base = sp.Integer(0) if inner in (OO, -OO) else sp.Integer(side * max(0, side * _floor_exact(inner) + 1))
+    near = e.subs(X, base)
+    for part in (sp.Rational(n, 2**k) for k in range(3, 14) for n in (8, 7, 6, 5)):
+        edge = base + side * part * _WINDOW
+        with contextlib.suppress(Undecided):  # too large to count: look closer
+            if abs(_floor_exact(e.subs(X, edge) - offset) - _floor_exact(near - offset)) <= MAX_PIECES // 2 - 2:
+                return edge
+    raise Undecided(f"a staircase of more than {MAX_PIECES} steps is not laid out")
 
 
 def _map_tails(
@@ -521,6 +558,11 @@ def _same_on(a: Expr, b: Expr, lo: Expr, hi: Expr) -> bool:
 def _mergeable(a: Expr, b: Expr) -> bool:
     """Whether two neighbouring pieces are shown to be one; keeping a needless breakpoint is harmless."""
     try:
+        if a != b and (a.has(X) or b.has(X)) and not {a, b} & {OO, -OO, UNDEFINED}:
+            for point in _PROBES:  # most neighbours differ visibly
+                d = ball_at(a, point) - ball_at(b, point)
+                if d > 0 or d < 0:
+                    return False
         return _same(a, b)
     except Undecided:
         return False

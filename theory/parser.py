@@ -9,22 +9,28 @@ Numbers are read from the source text as exact rationals.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
 import sympy as sp
 
 from theory.errors import InputError
-from theory.exact import X, sigmoid
+from theory.exact import X, sigmoid, sign_of
 from theory.maps import OO, UNDEFINED, PiecewiseMap
 
 MAX_TEXT = 32_768
 MAX_DIGITS = 400
 MAX_EXPONENT = 64
 MAX_DEPTH = 80
+MAX_LEVELS = 2 * MAX_DEPTH
+_MAX_BITS = 13_000  # of any number in a map: below the 4300 digits that Python writes
+_TREE_RECURSION = 3_000  # Python's limit while it builds a tree: room for chains of 9000 operators
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
 
@@ -49,7 +55,9 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., PiecewiseMap]]] = {
     "clip": (3, lambda m, a, b: m.clip(a, b)),
     "Heaviside": (2, lambda m, v: m.heaviside(_constant(v, "the second argument of Heaviside"))),
 }
-RESERVED = frozenset({*_FUNCTIONS, "x", "pi", "oo", "Min", "Max", "Piecewise", "True", "and", "or", "not"})
+_NOT_FINITE = frozenset({"nan", "NaN", "NAN", "inf", "Inf", "INF", "infinity", "Infinity", "zoo"})
+RESERVED = frozenset({*_FUNCTIONS, *_NOT_FINITE, *keyword.kwlist, "x", "pi", "oo", "Min", "Max", "Piecewise"})
+"""Names that cannot be parameters."""
 
 
 def _constant(m: PiecewiseMap, what: str) -> Any:
@@ -57,6 +65,17 @@ def _constant(m: PiecewiseMap, what: str) -> Any:
     if c is None:
         raise InputError(f"{what} must be a constant")
     return c
+
+
+@contextmanager
+def _deep_trees() -> Iterator[None]:
+    """Room for Python to build the left-leaning tree of a sum of thousands of terms."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _TREE_RECURSION))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def parse(
@@ -74,6 +93,7 @@ def parse(
     """
     reader = _Reader(text, params or {}, what, allow_infinity)
     result = reader.map_of(reader.tree)
+    reader.refuse_long_numbers(reader.tree, result)
     hole = result.undefined_on()
     if hole is not None:
         raise InputError(
@@ -93,13 +113,21 @@ def parse_constant(text: str, what: str) -> Any:
     return c
 
 
+def check_param_name(name: Any) -> None:
+    """Raise `InputError` unless ``name`` can be the name of a parameter."""
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise InputError(f"a parameter's name is letters, digits and _, for example beta, not {str(name)[:60]!r}")
+    if name in RESERVED:
+        raise InputError(f"a parameter needs a free name, {name[:60]!r} is taken by the grammar")
+
+
 def parse_param(text: str) -> tuple[str, Any]:
     """Read ``name=value``; raises `InputError` otherwise."""
     name, eq, value = text.partition("=")
     name = name.strip()
     if not eq or not _NAME.match(name) or name in RESERVED:
         raise InputError(f"--param expects name=value with a free name, for example beta=2, not {text[:60]!r}")
-    return name, parse_constant(value, f"--param {name}")
+    return name, parse_constant(value, f"--param {name[:60]}")
 
 
 class _Reader:
@@ -108,46 +136,68 @@ class _Reader:
             raise InputError(f"{what}: text was expected, not {type(text).__name__}")
         if len(text) > MAX_TEXT:
             raise InputError(f"{what}: at most {MAX_TEXT} characters are read, this has {len(text)}")
-        self.text, self.params, self.what, self.allow_infinity = text.strip(), params, what, allow_infinity
-        if not self.text:
-            raise InputError(f"{what}: an expression in x was expected, nothing was given")
+        self.params, self.what, self.allow_infinity = params, what, allow_infinity
         for stray in "\n\r\t\f\v":
-            self.text = self.text.replace(stray, " ")
-        if not self.text.isascii() or not self.text.isprintable():
-            raise InputError(f"{what}: only printable ASCII characters are read")
-        depth = deepest = 0
-        for ch in self.text:
-            depth += ch in "([{"
-            depth -= ch in ")]}"
-            deepest = max(deepest, depth)
-        if deepest > MAX_DEPTH:
-            raise InputError(f"{what}: brackets are nested {deepest} deep, at most {MAX_DEPTH} are read")
-        if depth:
-            raise InputError(f"{what}: unbalanced brackets ({'(' if depth > 0 else ')'} without its partner)")
+            text = text.replace(stray, " ")
+        if not text.strip(" "):
+            raise InputError(f"{what}: an expression in x was expected, nothing was given")
+        # Python refuses leading blanks; columns are counted in the text as it was given
+        self.shift = len(text) - len(text.lstrip(" "))
+        self.text = text.strip(" ")
+        self._check_characters()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _deep_trees():
                 warnings.simplefilter("ignore")  # ast warns about "1 is x" and the like; refused below anyway
                 self.tree: ast.expr = ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
-            where = f" at column {error.offset}" if error.offset else ""
+            if "limit" in str(error.msg):  # Python's own bound on the digits of a number
+                raise InputError(f"{what}: a number of more than {MAX_DIGITS} digits") from None
+            where = f" at column {error.offset + self.shift}" if error.offset else ""
             raise InputError(f"{what}: not an expression{where}: {str(error.msg)[:80]}") from None
         except (ValueError, RecursionError, MemoryError):
-            raise InputError(f"{what}: the expression is nested too deeply or has a number too long to read") from None
+            raise InputError(f"{what}: the expression is nested too deeply") from None
         self.depth = 0
 
+    def _check_characters(self) -> None:
+        """Brackets in pairs and not too deep, and no character that cannot be part of an expression."""
+        opened: list[int] = []
+        for at, ch in enumerate(self.text):
+            if not " " <= ch <= "~" or ch in "#\\;":
+                raise self.refuse_at(at, f"the character {ch!a} is not part of the grammar")
+            if ch in "([{":
+                opened.append(at)
+                if len(opened) > MAX_DEPTH:
+                    raise self.refuse_at(at, f"brackets are read up to {MAX_DEPTH} deep, a deeper one stands")
+            elif ch in ")]}":
+                if not opened:
+                    raise self.refuse_at(at, f"unbalanced brackets: {ch!r} without its partner")
+                opened.pop()
+        if opened:
+            raise self.refuse_at(opened[-1], f"unbalanced brackets: {self.text[opened[-1]]!r} without its partner")
+
+    def refuse_at(self, offset: int, sentence: str) -> InputError:
+        return InputError(f"{self.what}: {sentence} at column {offset + self.shift + 1}")
+
     def refuse(self, node: ast.AST, sentence: str) -> InputError:
-        return InputError(f"{self.what}: {sentence} at column {getattr(node, 'col_offset', 0) + 1}")
+        return self.refuse_at(getattr(node, "col_offset", 0), sentence)
+
+    def refuse_long_numbers(self, node: ast.expr, m: PiecewiseMap) -> None:
+        """Products and powers multiply digits: no number may outgrow what can be written down again."""
+        for e in (*m.breaks, *m.exprs, *m.values):
+            for c in () if e is None else e.atoms(sp.Rational):
+                if max(int(c.p).bit_length(), int(c.q).bit_length()) > _MAX_BITS:
+                    raise self.refuse(node, f"a number of more than {_MAX_BITS * 3 // 10} digits arises")
 
     # ---- expressions
 
     def map_of(self, node: ast.expr) -> PiecewiseMap:
         self.depth += 1
-        if self.depth > 4 * MAX_DEPTH:
+        if self.depth > MAX_LEVELS:
             raise self.refuse(node, "the expression is nested too deeply")
         try:
             return self._map_of(node)
         except InputError as error:
-            if str(error).startswith(self.what):
+            if str(error).startswith(f"{self.what}: "):
                 raise
             raise self.refuse(node, str(error)) from None
         finally:
@@ -166,6 +216,18 @@ class _Reader:
         if isinstance(node, ast.Call):
             return self._call(node)
         kind = {
+            ast.IfExp: "if-else",
+            ast.UnaryOp: "not or ~",
+            ast.ListComp: "a comprehension",
+            ast.GeneratorExp: "a comprehension",
+            ast.SetComp: "a comprehension",
+            ast.DictComp: "a comprehension",
+            ast.NamedExpr: ":=",
+            ast.JoinedStr: "text",
+            ast.Starred: "*",
+            ast.List: "a list",
+            ast.Set: "a set",
+            ast.Dict: "a dictionary",
             ast.Attribute: "an attribute",
             ast.Lambda: "a lambda",
             ast.Compare: "a comparison outside a Piecewise",
@@ -177,12 +239,13 @@ class _Reader:
 
     def _number(self, node: ast.Constant) -> Any:
         if isinstance(node.value, bool) or not isinstance(node.value, int | float):
-            raise self.refuse(node, "only real decimal numbers are read, found something else")
+            raise self.refuse(node, f"a real decimal number was expected, not {type(node.value).__name__}")
         source = self.text[node.col_offset : node.end_col_offset]
         if not _NUMBER.match(source):
             raise self.refuse(node, f"a decimal number was expected, not {source[:40]!r}")
         mantissa, _, exponent = source.lower().partition("e")
-        if len(mantissa) > MAX_DIGITS or len(exponent) > 4 or (exponent and abs(int(exponent)) > MAX_DIGITS):
+        digits = len(mantissa.replace(".", "")) if len(exponent) <= 4 else MAX_DIGITS
+        if digits + abs(int((exponent or "0")[:5])) > MAX_DIGITS:
             raise self.refuse(node, f"a number of more than {MAX_DIGITS} digits")
         f = Fraction(source)
         return sp.Rational(f.numerator, f.denominator)
@@ -198,6 +261,8 @@ class _Reader:
             raise self.refuse(node, "oo is a value of regularizers only; a finite real was expected")
         if node.id in self.params:
             return self.params[node.id]
+        if node.id in _NOT_FINITE:
+            raise self.refuse(node, f"a finite real number was expected, not {node.id}")
         hint = "a function needs its arguments" if node.id in RESERVED else f"give it with --param {node.id[:30]}=VALUE"
         raise self.refuse(node, f"unknown name {node.id[:30]!r} ({hint})")
 
@@ -228,27 +293,30 @@ class _Reader:
                 raise self.refuse(op, "^ is not part of the grammar, powers are written **")
             else:
                 raise self.refuse(op, f"the operator {type(op.op).__name__} is not part of the grammar")
+            if isinstance(op.op, ast.Mult | ast.Div):
+                self.refuse_long_numbers(op, result)
         return result
 
     def _power(self, node: ast.BinOp) -> PiecewiseMap:
         base, power = self.map_of(node.left), self.map_of(node.right)
         n, c = power.constant, base.constant
+        sign = None if c is None else sign_of(c)
         if n is None:
-            if c is not None and c.is_positive:
+            if sign == 1:
                 return power.apply(lambda e: sp.exp(e * sp.log(c)))
             raise self.refuse(node, "an exponent must be a constant (or the base a positive constant)")
         if not n.is_Rational:
-            if c is not None and c.is_positive:
+            if sign == 1:
                 return Const(sp.exp(n * sp.log(c)))
             raise self.refuse(node, "an exponent must be rational")
         if abs(n.p) > MAX_EXPONENT * n.q or n.q > MAX_EXPONENT:
             raise self.refuse(node, f"exponents are read up to {MAX_EXPONENT} (and roots likewise)")
         if c is not None:
-            if c.is_zero and n < 0:
+            if sign == 0 and n < 0:
                 raise self.refuse(node, "division by zero")
             if c.is_Rational and abs(n) * len(str(max(abs(c.p), c.q))) > 4 * MAX_DIGITS:
                 raise self.refuse(node, f"a number of more than {4 * MAX_DIGITS} digits")
-            if c.is_negative and not n.is_Integer:
+            if sign == -1 and not n.is_Integer:
                 raise self.refuse(node, "a fractional power of a negative number")
         for e in base.exprs:
             inner = e.exp if e.is_Pow and e.exp.is_Rational else sp.Integer(1)
@@ -303,7 +371,7 @@ class _Reader:
                 result = result * p if isinstance(node.op, ast.And) else result + p - result * p
             return result.simplified()
         if isinstance(node, ast.Compare):
-            terms = [self.map_of(n) for n in (node.left, *node.comparators)]
+            terms = [self._compared(n) for n in (node.left, *node.comparators)]
             result = Const(1)
             for a, op, b in zip(terms, node.ops, terms[1:], strict=False):
                 wanted = {
@@ -318,6 +386,14 @@ class _Reader:
                 result = result * (a - b).by_sign(lambda s, _, w=wanted: sp.Integer(int(s in w)))  # type: ignore[misc]
             return result.simplified()
         raise self.refuse(node, "a condition (a comparison, and/or, or True) was expected")
+
+    def _compared(self, node: ast.expr) -> PiecewiseMap:
+        """One side of a comparison: linear in x, the absolute value of such a term, or constant."""
+        m = self.map_of(node)
+        linear = all(not e.has(X) or (e.is_polynomial(X) and sp.degree(e, X) == 1) for e in m.exprs)
+        if m.windowed or not linear or UNDEFINED in m.exprs:
+            raise self.refuse(node, "a condition compares terms linear in x, or their absolute values, with constants")
+        return m
 
 
 __all__ = ["RESERVED", "UNDEFINED", "parse", "parse_constant", "parse_param"]

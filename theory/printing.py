@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
-from theory.analytic import Expr, in_language, limit_at
+from theory.analytic import Expr, in_language, into_language, limit_at
 from theory.errors import Undecided
 from theory.exact import X, equal
 
@@ -25,6 +25,7 @@ class _Printer(StrPrinter):
 
 def expression_text(e: Expr) -> str:
     """One expression in the grammar. Raises `Undecided` where it has no form there."""
+    e = into_language(e)
     if e.has(sp.polys.rootoftools.ComplexRootOf) or not in_language(e):
         raise Undecided(f"{e} has no closed form in the grammar")
     return str(_Printer().doprint(e))
@@ -46,8 +47,11 @@ def _known_shape(m: PiecewiseMap) -> str | None:
 def to_text(m: PiecewiseMap) -> str:
     """The map in the grammar of `check`: one expression, a named shape, or a Piecewise.
 
-    Raises `Undecided` where a piece or breakpoint has no closed form in the grammar.
+    Raises `Undecided` where a piece or breakpoint has no closed form in the grammar, and for maps
+    that are known on a window only.
     """
+    if m.windowed:
+        raise Undecided("a map with infinitely many breakpoints has no finite text")
     if not m.breaks:
         return expression_text(m.exprs[0])
     named = _known_shape(m)

@@ -1,0 +1,166 @@
+"""What the figures and tables are made from: the rows of `check` and the CSV files under the output folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from theory.errors import InputError
+from theory.files import csv_text, read_text
+
+Row = Mapping[str, Any]
+Cells = dict[str, str]
+
+GRADES = ("smooth", "lipschitz", "unprincipled", "undecided")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file in memory: column names and rows of cells, each cell as its text stands in the file."""
+
+    header: tuple[str, ...]
+    rows: tuple[Cells, ...]
+
+    @classmethod
+    def of(cls, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+        """The table that reading the written file gives back."""
+        return cls.read(csv_text(header, rows))
+
+    @classmethod
+    def read(cls, text: str) -> Table:
+        reader = csv.reader(io.StringIO(text))
+        header = tuple(next(reader, []))
+        return cls(header, tuple(dict(zip(header, cells, strict=False)) for cells in reader))
+
+    def text(self) -> str:
+        return csv_text(self.header, [[row[name] for name in self.header] for row in self.rows])
+
+    def where(self, **cells: str) -> list[Cells]:
+        """The rows whose named cells have the given text, in order."""
+        return [row for row in self.rows if all(row[name] == text for name, text in cells.items())]
+
+    def values(self, name: str) -> list[str]:
+        """The different cells of one column, in order of appearance."""
+        return list(dict.fromkeys(row[name] for row in self.rows))
+
+
+def number(cell: str) -> float:
+    """A cell as a float, NaN where it is empty or a word."""
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def read_table(path: Path, columns: Sequence[str], command: str) -> Table:
+    """A CSV file that ``command`` writes. Raises `InputError` if it is missing, empty, or lacks a column."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing; make it with: {command}")
+    table = Table.read(read_text(path, "a results file"))
+    missing = [name for name in columns if name not in table.header]
+    if missing:
+        raise InputError(f"{path}: the column {missing[0]!r} was expected; make the file again with: {command}")
+    if not table.rows:
+        raise InputError(f"{path}: at least one row was expected; make the file again with: {command}")
+    short = next((i for i, row in enumerate(table.rows) if len(row) != len(table.header)), None)
+    if short is not None:
+        raise InputError(f"{path}: row {short + 1} has too few cells; make the file again with: {command}")
+    return table
+
+
+def read_verdicts(path: Path, command: str) -> list[dict[str, Any]]:
+    """A JSON list of objects of `check`. Raises `InputError` if it is missing or something else."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing; make it with: {command}")
+    try:
+        rows = json.loads(read_text(path, "a list of verdicts"))
+    except (json.JSONDecodeError, RecursionError):
+        raise InputError(f"{path}: a JSON list of verdicts was expected; make it again with: {command}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: a JSON list of objects was expected; make it again with: {command}")
+    check_rows(rows, str(path))
+    return rows
+
+
+def check_rows(rows: Sequence[Row], what: str) -> None:
+    """Raises `InputError` unless every row has a name, the two maps as text, and a verdict."""
+    for i, row in enumerate(rows):
+        for key in ("name", "forward", "backward", "verdict"):
+            if not isinstance(row.get(key), str):
+                raise InputError(f"{what}: entry {i + 1} has no text under {key!r}")
+        if row["verdict"] not in GRADES:
+            raise InputError(f"{what}: entry {i + 1} has the unknown verdict {row['verdict'][:40]!r}")
+
+
+LEDGER_COLUMNS = ("step", "closure_error", "gap_best", "gap_avg", "bound")
+SUMMARY_COLUMNS = (
+    *("problem", "method", "verdict", "mode", "regularizer", "steps", "max_closure_error", "min_D"),
+    *("gap_best", "gap_avg", "gap_last", "bound", "note"),
+)
+CURVE_COLUMNS = ("method", "seed", "epoch", "soft_accuracy", "hard_accuracy")
+NETWORK_COLUMNS = ("method", "verdict", "seeds", "hard_mean", "hard_std", "soft_mean", "soft_std")
+NETWORK_LEDGER_COLUMNS = ("method", "seed", "epoch", "closure_error")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a drawing may read: the verdicts, and the CSV files under ``out``."""
+
+    out: Path
+    catalogue: Sequence[Row] = ()
+    synthesized: Sequence[Row] = ()
+    order: Sequence[str] = field(default=())
+
+    @property
+    def has_convergence(self) -> bool:
+        return (self.out / "convergence" / "summary.csv").is_file()
+
+    @property
+    def has_networks(self) -> bool:
+        return (self.out / "networks" / "summary.csv").is_file()
+
+    @property
+    def converge(self) -> str:
+        return f"proxpair converge --out {self.out}"
+
+    @property
+    def train(self) -> str:
+        return f"proxpair train --out {self.out}"
+
+    @cached_property
+    def convergence(self) -> Table:
+        """The summary of the convex runs."""
+        return read_table(self.out / "convergence" / "summary.csv", SUMMARY_COLUMNS, self.converge)
+
+    @cached_property
+    def networks(self) -> Table:
+        """The summary of the networks."""
+        return read_table(self.out / "networks" / "summary.csv", NETWORK_COLUMNS, self.train)
+
+    @cached_property
+    def curves(self) -> Table:
+        """Accuracy per method, seed and epoch."""
+        return read_table(self.out / "networks" / "curves.csv", CURVE_COLUMNS, self.train)
+
+    @cached_property
+    def network_ledger(self) -> Table:
+        """The ledger of the networks per method, seed and epoch."""
+        return read_table(self.out / "networks" / "ledger.csv", NETWORK_LEDGER_COLUMNS, self.train)
+
+    @cached_property
+    def ledgers(self) -> dict[tuple[str, str], Table]:
+        """The ledger of each convex run that has one, by (problem, method)."""
+        found = {}
+        for run in self.convergence.rows:
+            path = self.out / "convergence" / f"ledger_{run['problem']}_{run['method']}.csv"
+            # a run without a ledger says why in its note
+            if path.is_file() or not run["note"]:
+                found[run["problem"], run["method"]] = read_table(path, LEDGER_COLUMNS, self.converge)
+        return found

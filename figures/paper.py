@@ -1,0 +1,98 @@
+"""The main job: verdicts, synthesis, convergence, networks, figures and the report, into one folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from theory.files import write_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SHOWCASE = (
+    ("SwishSign", "identity"),
+    ("SwishSign", "soft threshold"),
+    ("tanh", "soft threshold"),
+    ("tanh", "binary projection"),
+    ("clip", "BinaryRelax"),
+    ("ApproxSign", "tanh"),
+    ("softsign", "hard threshold"),
+    ("erf", "elastic net"),
+    ("leaky clip", "ternary projection"),
+)
+"""Transforms and proximal maps of the libraries whose pairs the report shows."""
+
+
+def synthesized_rows(on_row: Any = None) -> list[dict[str, Any]]:
+    """The showcase pairs: the object of `check` for each, plus name, transform, prox, forward, backward."""
+    from theory.commands import synthesized_dict
+
+    rows = []
+    for transform, prox in SHOWCASE:
+        row = synthesized_dict(transform, prox, {})
+        rows.append({**row, "name": f"{transform} of {prox}"})
+        if on_row is not None:
+            on_row()
+    return rows
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def make(
+    out: Path,
+    seed: int,
+    steps: int,
+    epochs: int,
+    seeds: int,
+    progress: Progress,
+    device: str = "cpu",
+) -> Path:
+    """Everything into ``out``; returns the path of index.html.
+
+    The same arguments give the same bytes on the CPU, apart from timings.json, which holds the
+    seconds of each stage. Raises `InputError` on a bad argument before anything is written.
+    """
+    from figures.report import build
+    from theory.catalogue import CATALOGUE
+    from theory.commands import catalogue_rows
+    from verify import converge, train
+    from verify.networks import pick_device
+    from verify.problems import PROBLEMS
+
+    converge.check_arguments(seed, steps)
+    train.check_arguments(seed, seeds, epochs)
+    pick_device(device)
+    timings: dict[str, float] = {}
+    start = time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal start
+        now = time.perf_counter()
+        timings[stage] = round(now - start, 3)
+        start = now
+
+    bar = progress.add_task("verdicts", total=len(CATALOGUE))
+    rows = catalogue_rows(on_row=lambda: progress.advance(bar))
+    write_text(out / "catalogue.json", _json(rows))
+    lap("verdicts")
+
+    bar = progress.add_task("synthesis", total=len(SHOWCASE))
+    made = synthesized_rows(on_row=lambda: progress.advance(bar))
+    write_text(out / "synthesized.json", _json(made))
+    lap("synthesis")
+
+    bar = progress.add_task("convergence", total=len(converge.METHODS) * len(PROBLEMS) * steps)
+    converge.run(out, seed, steps, lambda done: progress.advance(bar, done))
+    lap("convergence")
+    train.run(out, seed=seed, seeds=seeds, epochs=epochs, device=device, progress=progress)
+    lap("networks")
+    page = build(out, rows, made, progress)
+    lap("figures")
+    timings["total"] = round(sum(timings.values()), 3)
+    write_text(out / "timings.json", _json(timings))
+    return page

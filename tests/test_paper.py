@@ -1,0 +1,72 @@
+"""The main job end to end, small: everything is there, and two runs give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import proxpair
+
+SMALL = ["--seed", "3", "--steps", "30", "--epochs", "1", "--seeds", "2"]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "timings.json"
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folders = tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b")
+    for folder in folders:
+        assert proxpair.main(["paper", "--out", str(folder), *SMALL]) == 0
+    return folders
+
+
+def test_two_runs_give_the_same_bytes(runs: tuple[Path, Path]) -> None:
+    first, second = map(tree, runs)
+    assert first.keys() == second.keys()
+    assert [k for k in first if first[k] != second[k]] == []
+
+
+def test_another_seed_is_seen(runs: tuple[Path, Path]) -> None:
+    curves = "networks/curves.csv"
+    assert tree(runs[0])[curves] != tree(runs[0])[curves].replace(b",3,", b",4,")
+
+
+def test_everything_is_there(runs: tuple[Path, Path]) -> None:
+    out = runs[0]
+    for name in (
+        "index.html",
+        "timings.json",
+        "catalogue.json",
+        "synthesized.json",
+        "convergence/summary.csv",
+        "networks/summary.csv",
+    ):
+        assert (out / name).stat().st_size > 0, name
+    for kind in ("png", "pdf", "csv"):
+        assert list((out / "figures").glob(f"*.{kind}"))
+    assert {"verdicts", "networks", "total"} <= set(json.loads((out / "timings.json").read_text()))
+
+
+def test_no_seconds_outside_timings(runs: tuple[Path, Path]) -> None:
+    assert "timings" not in (runs[0] / "catalogue.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [["--steps", "0"], ["--seeds", "0"], ["--epochs", "-1"], ["--seed", "-1"], ["--device", "tpu"], ["--steps", "x"]],
+)
+def test_bad_arguments_write_nothing(bad: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert proxpair.main(["paper", "--out", str(out), *bad]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert not out.exists()

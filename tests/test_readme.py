@@ -1,0 +1,80 @@
+"""The README's examples are run, and what they print is what the README shows."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import proxpair
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BLOCK = re.compile(r"```console\n(.*?)```", re.S)
+
+
+def examples(text: str) -> list[tuple[str, str]]:
+    """(command, expected output) of every `$ proxpair ...` line in the console blocks."""
+    found = []
+    for block in BLOCK.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            if command.startswith("proxpair"):
+                found.append((command, output.rstrip()))
+    return found
+
+
+def run(command: str, folder: Path) -> str:
+    words = shlex.split(command)[1:]
+    if words[0] in {"converge", "train", "paper", "figures"}:
+        words += ["--out", str(folder)]
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        proxpair.main(words)
+    return out.getvalue().replace(str(folder), "out").rstrip()
+
+
+CASES = examples(README.read_text(encoding="utf-8"))
+
+
+def test_there_is_an_example_for_each_kind_of_user() -> None:
+    commands = {shlex.split(c)[1] for c, _ in CASES}
+    assert {"check", "synthesize", "converge"} <= commands
+
+
+@pytest.mark.parametrize(("command", "expected"), CASES, ids=[c for c, _ in CASES])
+def test_the_readme_shows_what_the_command_prints(command: str, expected: str, tmp_path: Path) -> None:
+    assert run(command, tmp_path) == expected
+
+
+def test_python_examples() -> None:
+    blocks = re.findall(r"```pycon\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert blocks
+    for block in blocks:
+        case = doctest.DocTestParser().get_doctest(block, {}, "README", str(README), 0)
+        result = doctest.DocTestRunner().run(case)
+        assert result.attempted > 0
+        assert result.failed == 0
+
+
+def test_the_public_module_s_example() -> None:
+    result = doctest.testmod(proxpair)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_a_stale_example_would_be_seen(tmp_path: Path) -> None:
+    command, expected = CASES[0]
+    assert run(command, tmp_path) != expected.replace("a", "b")
+
+
+def test_pictures_and_files_that_the_readme_names_exist() -> None:
+    text = README.read_text(encoding="utf-8")
+    links = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in t]
+    assert links
+    for link in links:
+        assert (README.parent / link).exists(), link

@@ -1,0 +1,1 @@
+"""Numerical half of proxpair: lowered maps, the ledger, convex problems and networks."""

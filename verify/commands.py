@@ -1,0 +1,83 @@
+"""The sub-commands of verify/. Only the standard library and typer are imported before one runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def converge(
+    methods: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD]...", help="Catalogue names; without one, the usual eight.")
+    ] = None,
+    problem: Annotated[
+        list[str] | None,
+        typer.Option("--problem", help="quadratic, diabetes or breast-cancer; may be repeated. Without it, all three."),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of each run, at least 1.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the starting points.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for convergence/*.csv.")] = Path("out"),
+) -> None:
+    """Run methods on convex problems with the convergence ledger on, and write it as CSV.
+
+    Example: proxpair converge BC BNN --problem diabetes --steps 200
+    """
+    from theory.console import progress
+    from verify import converge as experiment
+    from verify.problems import PROBLEMS
+
+    todo = experiment.plan(methods or experiment.METHODS, problem or tuple(PROBLEMS), steps, seed)
+    with progress() as bar:
+        task = bar.add_task("convergence", total=todo.total)
+        summary = experiment.execute(todo, out, lambda done: bar.advance(task, done))
+    typer.echo(f"{'problem':<15}{'method':<12}{'verdict':<14}{'best gap':>10}{'mean gap':>10}{'bound':>10}  ledger")
+    for row in summary:
+        cell = dict(zip(experiment.SUMMARY_HEADER, row, strict=True))
+        numbers = "".join(_number(cell[k], ".3g").rjust(10) for k in ("gap_best", "gap_avg", "bound"))
+        error = cell["max_closure_error"]
+        if not isinstance(error, float):
+            closes = f"none: {cell['note']}"
+        else:
+            closes = "closes to 1e-12" if error <= 1e-12 else f"OPEN by {error:.1e}"
+        typer.echo(f"{cell['problem']:<15}{cell['method']:<12}{cell['verdict']:<14}{numbers}  {closes}")
+    typer.echo(f"written to {out / 'convergence'}")
+
+
+def _number(value: float | str, form: str) -> str:
+    """A number in the given format; what a run does not have is left blank."""
+    return format(value, form) if isinstance(value, float) else ""
+
+
+def train(
+    methods: Annotated[
+        list[str] | None, typer.Argument(metavar="[METHOD]...", help="Catalogue names; without one, the usual six.")
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set, at least 1.")] = 40,
+    seeds: Annotated[int, typer.Option("--seeds", help="Number of networks per method, at least 1.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="First seed; the others follow it.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path, typer.Option("--out", help="Folder for networks/*.csv.")] = Path("out"),
+) -> None:
+    """Train small networks on handwritten digits with quantized weights, ledger on, and write CSV.
+
+    Accuracies are means and standard deviations over the seeds, on the test set, in percent.
+
+    Example: proxpair train BC BNN++ --epochs 5
+    """
+    from theory.console import progress
+    from verify import train as experiment
+
+    chosen = tuple(methods or experiment.METHODS)
+    with progress() as bar:
+        results = experiment.run(out, seed, seeds, epochs, chosen, device, bar)
+    typer.echo(f"{'method':<12}{'verdict':<14}{'hardened':>16}{'soft':>16}")
+    for r in results:
+        hard = f"{100 * r.hard_mean:.2f} ± {100 * r.hard_std:.2f}"
+        soft = f"{100 * r.soft_mean:.2f} ± {100 * r.soft_std:.2f}"
+        typer.echo(f"{r.method:<12}{r.verdict:<14}{hard:>16}{soft:>16}")
+    typer.echo(f"written to {out / 'networks'}")
+
+
+__all__ = ["converge", "train"]

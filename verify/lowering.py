@@ -259,26 +259,26 @@ def _majorant(e: Any, w: float, top: list[float]) -> float:
 
 
 def _core_reach(e: Any) -> float:
-    """The largest power of two w such that plain evaluation on |x| <= w has no inner overflow; 0 if none."""
+    """The largest w = 2^(j/8) such that plain evaluation on |x| <= w has no inner overflow; 0 if none."""
     if e.is_polynomial(X) and sp.degree(e, X) <= 1:
         return math.inf
 
     def fine(j: int) -> bool:
         top = [0.0, 0.0]
         try:
-            size = _majorant(e, 2.0**j, top)
+            size = _majorant(e, 2.0 ** (j / 8), top)
         except OverflowError:
             return False
         return size < 1e300 and top[0] <= _EXPONENT and top[1] <= _POWER
 
-    cap = 500 if exp_rational(e) is not None else int(math.log2(_OTHER_REACH))
-    lo, hi = -60, cap + 1
+    cap = 8 * (500 if exp_rational(e) is not None else int(math.log2(_OTHER_REACH)))
+    lo, hi = -480, cap + 1
     if not fine(lo):
         return 0.0
     while hi - lo > 1:
         mid = (lo + hi) // 2
         lo, hi = (mid, hi) if fine(mid) else (lo, mid)
-    return 2.0**lo
+    return 2.0 ** (lo / 8)
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def _tail(e: Any, side: int) -> _Tail | None:
     if form is None or form.rate == 0 or form.num.is_zero:
         return None
     rate = to_float(form.rate)
-    start, stop, leads, powers = 1.0, math.inf, [], []
+    start, stop, leads, powers = min(1.0, 1.0 / abs(rate)), math.inf, [], []
     for poly in (form.num, form.den):
         terms = [(int(i), int(k), _constant(sp.sympify(c))) for (i, k), c in poly.terms()]
         if not all(1e-150 < abs(c) < 1e150 and i < 40 for i, _, c in terms):

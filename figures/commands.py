@@ -22,11 +22,8 @@ def figures(
     Example: proxpair figures maps convergence --out out
     """
     from figures.report import redraw
-    from theory.console import progress
 
-    with progress() as bar:
-        made = redraw(out, names or [], bar)
-    for path in made:
+    for path in redraw(out, names or [], visible=True):
         typer.echo(path)
 
 

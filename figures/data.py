@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from theory.errors import InputError
@@ -59,19 +60,30 @@ def number(cell: str) -> float:
         return math.nan
 
 
-def read_table(path: Path, columns: Sequence[str], command: str) -> Table:
-    """A CSV file that ``command`` writes. Raises `InputError` if it is missing, empty, or lacks a column."""
+def read_table(
+    path: Path, columns: Sequence[str], command: str, numbers: Sequence[str] = (), empty: bool = False
+) -> Table:
+    """A CSV file that ``command`` writes.
+
+    Raises `InputError` if it is missing, lacks a column, has no rows (unless ``empty``), or where a
+    cell of the columns ``numbers`` is no finite number.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing; make it with: {command}")
     table = Table.read(read_text(path, "a results file"))
     missing = [name for name in columns if name not in table.header]
     if missing:
         raise InputError(f"{path}: the column {missing[0]!r} was expected; make the file again with: {command}")
-    if not table.rows:
+    if not table.rows and not empty:
         raise InputError(f"{path}: at least one row was expected; make the file again with: {command}")
     short = next((i for i, row in enumerate(table.rows) if len(row) != len(table.header)), None)
     if short is not None:
         raise InputError(f"{path}: row {short + 1} has too few cells; make the file again with: {command}")
+    for name in numbers:
+        bad = next((i for i, row in enumerate(table.rows) if not math.isfinite(number(row[name]))), None)
+        if bad is not None:
+            where = f"{path}: row {bad + 1}, column {name!r}"
+            raise InputError(f"{where}: a finite number was expected; make the file again with: {command}")
     return table
 
 
@@ -89,14 +101,36 @@ def read_verdicts(path: Path, command: str) -> list[dict[str, Any]]:
     return rows
 
 
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "transform": (str, NoneType),
+    "prox": (str, NoneType),
+    "regularizer": (dict, NoneType),
+    "implicit": (dict, NoneType),
+    "params": (dict, NoneType),
+    "witness": (dict, NoneType),
+    "repairs": (list, NoneType),
+    "notes": (list, NoneType),
+    "literal_criterion": (bool, NoneType),
+    "convex_regularizer": (bool, NoneType),
+}
+
+
 def check_rows(rows: Sequence[Row], what: str) -> None:
-    """Raises `InputError` unless every row has a name, the two maps as text, and a verdict."""
+    """Raises `InputError` unless every row has the shape of an object of `check` with name and maps."""
     for i, row in enumerate(rows):
+        where = f"{what}: entry {i + 1}"
         for key in ("name", "forward", "backward", "verdict"):
             if not isinstance(row.get(key), str):
-                raise InputError(f"{what}: entry {i + 1} has no text under {key!r}")
+                raise InputError(f"{where} has no text under {key!r}")
         if row["verdict"] not in GRADES:
-            raise InputError(f"{what}: entry {i + 1} has the unknown verdict {row['verdict'][:40]!r}")
+            raise InputError(f"{where} has the unknown verdict {row['verdict'][:40]!r}")
+        for key, kinds in _SHAPES.items():
+            if not isinstance(row.get(key), kinds):
+                raise InputError(f"{where} has something unexpected under {key!r}")
+        for repair in row.get("repairs") or []:
+            keys = ("name", "keeps", "forward", "backward", "verdict")
+            if not isinstance(repair, dict) or not all(isinstance(repair.get(key), str) for key in keys):
+                raise InputError(f"{where} has a repair without {', '.join(keys)}")
 
 
 LEDGER_COLUMNS = ("step", "closure_error", "gap_best", "gap_avg", "bound")
@@ -137,22 +171,24 @@ class Inputs:
     @cached_property
     def convergence(self) -> Table:
         """The summary of the convex runs."""
-        return read_table(self.out / "convergence" / "summary.csv", SUMMARY_COLUMNS, self.converge)
+        return read_table(self.out / "convergence" / "summary.csv", SUMMARY_COLUMNS, self.converge, ("steps",))
 
     @cached_property
     def networks(self) -> Table:
         """The summary of the networks."""
-        return read_table(self.out / "networks" / "summary.csv", NETWORK_COLUMNS, self.train)
+        return read_table(self.out / "networks" / "summary.csv", NETWORK_COLUMNS, self.train, ("seeds", "hard_mean"))
 
     @cached_property
     def curves(self) -> Table:
         """Accuracy per method, seed and epoch."""
-        return read_table(self.out / "networks" / "curves.csv", CURVE_COLUMNS, self.train)
+        return read_table(self.out / "networks" / "curves.csv", CURVE_COLUMNS, self.train, CURVE_COLUMNS[1:])
 
     @cached_property
     def network_ledger(self) -> Table:
-        """The ledger of the networks per method, seed and epoch."""
-        return read_table(self.out / "networks" / "ledger.csv", NETWORK_LEDGER_COLUMNS, self.train)
+        """The ledger of the networks per method, seed and epoch; empty where no method has one."""
+        return read_table(
+            self.out / "networks" / "ledger.csv", NETWORK_LEDGER_COLUMNS, self.train, ("epoch",), empty=True
+        )
 
     @cached_property
     def ledgers(self) -> dict[tuple[str, str], Table]:
@@ -162,5 +198,12 @@ class Inputs:
             path = self.out / "convergence" / f"ledger_{run['problem']}_{run['method']}.csv"
             # a run without a ledger says why in its note
             if path.is_file() or not run["note"]:
-                found[run["problem"], run["method"]] = read_table(path, LEDGER_COLUMNS, self.converge)
+                found[run["problem"], run["method"]] = read_table(path, LEDGER_COLUMNS, self.converge, ("step",))
         return found
+
+    def read_all(self) -> None:
+        """Read every file that is there. Raises `InputError` on the first that is broken or incomplete."""
+        if self.has_convergence:
+            _ = self.ledgers
+        if self.has_networks:
+            _ = self.networks, self.curves, self.network_ledger

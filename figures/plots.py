@@ -77,6 +77,14 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name.replace("+", " plus ")).strip("-").lower() or "pair"
 
 
+def _words(text: str, width: int, lines: int = 1) -> str:
+    """A name or a sentence of the data as text of a figure: wrapped, cut, and never read as a formula."""
+    from textwrap import wrap
+
+    found = wrap(text.replace("_", " "), width, max_lines=lines, placeholder=" …", break_long_words=True) or [""]
+    return "\n".join(found).replace("$", r"\$")
+
+
 def listed(words: Sequence[str]) -> str:
     """a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
@@ -152,9 +160,9 @@ def _draw_map(axes: Axes, rows: Sequence[Cells], color: str, dash: Any = "-", wi
 
 
 def _note(axes: Axes, text: str) -> None:
-    from textwrap import fill
-
-    axes.text(0.5, 0.5, fill(text, 24), transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=GREY)
+    axes.text(
+        0.5, 0.5, _words(text, 24, 6), transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=GREY
+    )
     axes.set_xticks([])
     axes.set_yticks([])
 
@@ -217,7 +225,7 @@ def draw_maps(table: Table) -> Figure:
                 verdict = rows[0]["verdict"]
                 axes.set_title(f"{GRADE_SIGN[verdict]} {verdict}", fontsize=7.5, color=INK, pad=4)
                 axes.annotate(
-                    name,
+                    _words(name, 20),
                     (0.5, 1),
                     (0, 15),
                     xycoords="axes fraction",
@@ -325,6 +333,10 @@ def _draw_regularizer(axes: Axes, table: Table) -> None:
         rows = drawn.get(key)
         if rows is None:
             continue
+        if key == "smallest":
+            # a point that both have is drawn once, in the colour of the largest
+            shared = {(r["x"], r["y"]) for r in drawn.get("largest", []) if r["kind"] == "tie"}
+            rows = [r for r in rows if r["kind"] != "tie" or (r["x"], r["y"]) not in shared]
         _draw_map(axes, rows, color, dash, 1.7 if key == "largest" else 1.9)
         label = "largest = smallest" if same else key
         only_points = not any(row["kind"] == "curve" for row in rows)
@@ -421,11 +433,9 @@ def draw_refuted(table: Table) -> Figure:
 
 
 def _handle(color: str, dash: Any, label: str, marker: str = "") -> Any:
-    from textwrap import fill
-
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=color, linestyle=dash, label=fill(label, 34), marker=marker, markersize=4.5)
+    return Line2D([], [], color=color, linestyle=dash, label=_words(label, 34, 3), marker=marker, markersize=4.5)
 
 
 # --------------------------------------------------------------------------- convergence
@@ -436,10 +446,6 @@ def _thin(count: int, most: int = 160) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({0, count - 1, *(round(count ** (k / (most - 1))) - 1 for k in range(most))})
-
-
-def _label(text: str) -> str:
-    return text.replace("_", " ")
 
 
 _CONVERGENCE_HEADER = ("problem", "method", "style", "quantity", "step", "value")
@@ -468,8 +474,8 @@ def convergence(inputs: Inputs) -> Plot | None:
         "Gap and bound against iteration",
         "Top: gap of the best iterate to the comparator. Below, for the runs with a bound: the step-weighted mean of "
         "the gaps (with markers) and the bound of identity (I) on it (thin, no markers). One column per problem. "
-        "Gaps of 0 or less, the comparator reached or beaten, are drawn at the lower edge.",
-        f"Logarithmic plots against the step for {listed([_label(p) for p in problems])}: best gap of "
+        "Gaps of 0 or less, the comparator reached or beaten, and gaps too small for the axis are drawn at its edge.",
+        f"Logarithmic plots against the step for {listed(problems)}: best gap of "
         f"{listed(methods)}; mean gap and bound of {listed(list(dict.fromkeys(bounded)))}.",
         Table.of(_CONVERGENCE_HEADER, rows),
         draw_convergence,
@@ -501,8 +507,10 @@ def draw_convergence(table: Table) -> Figure:
     figure = new_figure(max(5.5, 3.6 * len(problems)), 3.0 * len(quantities) + 0.6)
     grid = figure.subplots(len(quantities), len(problems), squeeze=False, sharex=True, sharey="row")
     for k, wanted in enumerate(quantities):
-        positive = [v for row in table.rows if row["quantity"] in wanted and (v := number(row["value"])) > 0]
-        floor = max(min(positive, default=1.0), _LEAST_GAP)
+        values = [number(row["value"]) for row in table.rows if row["quantity"] in wanted]
+        positive = [v for v in values if v > 0]
+        # gaps of 0 lie visibly below every gap that is drawn at its value
+        floor = max(min(positive, default=1.0) / (10 if len(positive) < len(values) else 1), _LEAST_GAP)
         for column, problem in enumerate(problems):
             axes = grid[k, column]
             for method in methods:
@@ -513,7 +521,7 @@ def draw_convergence(table: Table) -> Figure:
             axes.set_yscale("log")
             axes.set_ylim(floor / 1.6, 2 * max(positive, default=1.0))
             if k == 0:
-                axes.set_title(_label(problem))
+                axes.set_title(_words(problem, 40))
             if column == 0:
                 axes.set_ylabel(names[k])
             if k == len(quantities) - 1:
@@ -561,7 +569,7 @@ def ledger(inputs: Inputs) -> Plot | None:
             errors = _running_maximum([number(r["closure_error"]) for r in table.rows])
             for i in _thin(len(errors), 80):
                 step = int(number(table.rows[i]["step"]))
-                rows.append([_label(problem), method, styles[method], step, errors[i]])
+                rows.append([problem, method, styles[method], step, errors[i]])
     if inputs.has_networks:
         table = inputs.network_ledger
         names = table.values("method")
@@ -622,7 +630,6 @@ def draw_ledger(table: Table) -> Figure:
                     marker=s.marker,
                     markersize=4,
                     markevery=max(1, len(xs) // 6),
-                    label=run,
                 )
         axes.axhline(TOLERANCE, color=INK, linewidth=1.1)
         axes.annotate(
@@ -635,7 +642,7 @@ def draw_ledger(table: Table) -> Figure:
         )
         axes.set_yscale("log")
         axes.set_ylim(_FLOOR / 2, 10 * TOLERANCE)
-        axes.set_title(part)
+        axes.set_title(_words(part, 36))
         if part == "networks":
             axes.set_xlabel("epoch")
         else:
@@ -726,7 +733,7 @@ def draw_curves(table: Table) -> Figure:
             )
             lows += ys[len(ys) // 4 :]
         verdict = table.where(method=methods[i])[0]["verdict"]
-        axes.set_title(f"{methods[i]}   {grade_signs(verdict)} {verdict}".rstrip())
+        axes.set_title(_words(f"{methods[i]}   {grade_signs(verdict)} {verdict}", 40))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if i % columns == 0:
             axes.set_ylabel("test accuracy (%)")
@@ -824,7 +831,7 @@ def draw_accuracy(table: Table) -> Figure:
                 annotation_clip=False,
             )
     verdicts = {row["method"]: row["verdict"] for row in table.rows}
-    labels = [f"{m}  {grade_signs(verdicts[m])}" for m in methods]
+    labels = [f"{_words(m, 24)}  {grade_signs(verdicts[m])}" for m in methods]
     axes.set_yticks(list(places), labels)
     axes.set_ylim(-0.6, len(methods) - 0.4)
     lo, hi = min(everything), max(everything)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -58,6 +59,7 @@ def build(
     check_rows(catalogue_rows, "the catalogue's rows")
     check_rows(synthesized_rows, "the synthesized rows")
     inputs = Inputs(out, catalogue_rows, synthesized_rows, [str(row["name"]) for row in catalogue_rows])
+    inputs.read_all()
     names = plots.names(inputs)
     bar = None if progress is None else progress.add_task("figures", total=len(names) + 1)
     shown: dict[str, Shown] = {}
@@ -78,15 +80,19 @@ def build(
     return page
 
 
-def redraw(out: Path, names: Sequence[str], progress: Progress | None = None) -> list[Path]:
+def redraw(out: Path, names: Sequence[str], visible: bool = False) -> list[Path]:
     """Draw the named figures again from what is in OUT, or without names everything; returns what was made.
 
-    Raises `InputError` for a name that no figure has, and where the data of a figure are missing.
+    ``visible``: with a progress bar, which appears once everything is read, so that an error stands
+    alone. Raises `InputError` for a name that no figure has, and for missing or broken data.
     """
     paper = f"proxpair paper --out {out}"
     verdicts, synthesized = out / "catalogue.json", out / "synthesized.json"
     if not names:
-        return [build(out, read_verdicts(verdicts, paper), read_verdicts(synthesized, paper), progress)]
+        rows, made = read_verdicts(verdicts, paper), read_verdicts(synthesized, paper)
+        Inputs(out).read_all()
+        with _bar(visible) as progress:
+            return [build(out, rows, made, progress)]
     others = [name for name in names if name not in plots.SINGLE]
     rows = read_verdicts(verdicts, paper) if verdicts.is_file() else []
     made = read_verdicts(synthesized, paper) if synthesized.is_file() else []
@@ -103,12 +109,24 @@ def redraw(out: Path, names: Sequence[str], progress: Progress | None = None) ->
                 f"{out} has no data for the figure {name!r}; make them with: proxpair {command} --out {out}"
             )
         drawings.append(plot)
-    bar = None if progress is None else progress.add_task("figures", total=len(drawings))
-    for plot in drawings:
-        plot.write(out / "figures")
-        if progress is not None and bar is not None:
-            progress.advance(bar)
+    with _bar(visible) as progress:
+        bar = None if progress is None else progress.add_task("figures", total=len(drawings))
+        for plot in drawings:
+            plot.write(out / "figures")
+            if progress is not None and bar is not None:
+                progress.advance(bar)
     return [out / "figures" / f"{plot.name}.{kind}" for plot in drawings for kind in ("png", "pdf", "csv")]
+
+
+@contextmanager
+def _bar(visible: bool) -> Iterator[Progress | None]:
+    if not visible:
+        yield None
+        return
+    from theory.console import progress
+
+    with progress() as bar:
+        yield bar
 
 
 def make_sheets(inputs: Inputs) -> dict[str, Sheet]:
@@ -133,14 +151,14 @@ def _png_size(path: Path) -> tuple[int, int]:
 # --------------------------------------------------------------------------- pieces of the page
 
 
-def _figure(shown: Shown, command: str, lazy: bool = True) -> str:
+def _figure(shown: Shown, command: str) -> str:
     plot = shown.plot
     name = escape(plot.name)
     files = " ".join(f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in ("png", "pdf", "csv"))
     return (
         f'<figure id="figure-{name}"><a href="figures/{name}.png"><img src="figures/{name}.png" '
-        f'alt="{escape(plot.alt)}" width="{shown.width}" height="{shown.height}"'
-        f"{' loading=lazy' if lazy else ''}></a>\n"
+        f'alt="{escape(plot.alt)}" width="{shown.width}" height="{shown.height}" '
+        f'style="max-width: {shown.width // 2}px" loading="lazy"></a>\n'
         f"<figcaption><strong>{escape(plot.title)}.</strong> {escape(plot.caption)} "
         f'<span class="made">Files: {files}. Made by <code>{escape(command)}</code>.</span></figcaption></figure>'
     )

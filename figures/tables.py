@@ -278,7 +278,9 @@ def formula(text: str, params: tuple[tuple[str, str], ...] = (), variable: str =
     if m.windowed:
         return f"<code>{breakable(text)}</code>"
     swap = {X: sp.Symbol(variable, real=True)}
-    head = f"<mi>{name}</mi><mo>(</mo><mi>{variable}</mi><mo>)</mo><mo>=</mo>" if name else ""
+    # a row of its own, so that the brackets do not grow with what follows
+    argument = f"<mrow><mo>(</mo><mi>{variable}</mi><mo>)</mo></mrow>"
+    head = f"<mi>{name}</mi>{argument}<mo>=</mo>" if name else ""
     if not m.breaks:
         return f'<math displaystyle="true"><mrow>{head}{_expression(m.exprs[0].xreplace(swap))}</mrow></math>'
     rows = "".join(
@@ -300,12 +302,12 @@ def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
     """The verdict on every catalogued pair."""
     columns = (
         Column("Method"),
-        Column("Year", "number"),
+        Column("Verdict", "badge"),
         Column("Forward F(x)", "code"),
         Column("Backward B(x)", "code"),
-        Column("Verdict", "badge"),
         Column("Literal criterion", "flag"),
         Column("Convex r", "flag"),
+        Column("Year", "number"),
         Column("Parameters", wide=True),
         Column("Transform T(x)", "code", wide=True),
         Column("Proximal map P(x)", "code", wide=True),
@@ -320,8 +322,8 @@ def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
         r = row.get("regularizer") or {}
         cells.append(
             (
-                *(row["name"], row.get("year"), row["forward"], row["backward"], row["verdict"]),
-                *(row.get("literal_criterion"), row.get("convex_regularizer")),
+                *(row["name"], row["verdict"], row["forward"], row["backward"]),
+                *(row.get("literal_criterion"), row.get("convex_regularizer"), row.get("year")),
                 ", ".join(f"{k} = {v}" for k, v in _params(row)),
                 *(row.get("transform"), row.get("prox"), r.get("largest"), r.get("smallest")),
                 *(row.get("reason"), row.get("title"), row.get("source")),
@@ -335,9 +337,9 @@ def synthesized_sheet(rows: Sequence[Row]) -> Sheet:
     """The pairs composed from a transform and a proximal map, each checked like any other."""
     columns = (
         Column("Pair"),
+        Column("Verdict", "badge"),
         Column("Transform T(x)", "code"),
         Column("Proximal map P(x)", "code"),
-        Column("Verdict", "badge"),
         Column("Convex r", "flag"),
         Column("Literal criterion", "flag", wide=True),
         Column("Forward F(x)", "code", wide=True),
@@ -351,7 +353,7 @@ def synthesized_sheet(rows: Sequence[Row]) -> Sheet:
         r = row.get("regularizer") or {}
         cells.append(
             (
-                *(row["name"], row.get("transform"), row.get("prox"), row["verdict"], row.get("convex_regularizer")),
+                *(row["name"], row["verdict"], row.get("transform"), row.get("prox"), row.get("convex_regularizer")),
                 *(row.get("literal_criterion"), row["forward"], row["backward"]),
                 *(r.get("largest"), r.get("smallest"), row.get("reason")),
             )
@@ -460,16 +462,16 @@ code { font: 0.86em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu 
 .scroll { overflow-x: auto; margin: 1rem 0; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 caption { caption-side: bottom; text-align: left; color: var(--soft); padding: 0.6rem 0.8rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.45rem 0.7rem; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; vertical-align: top; padding: 0.45rem 0.6rem; border-bottom: 1px solid var(--line); }
 tbody tr:hover { background: var(--wash); }
 thead th { background: var(--wash); padding: 0; white-space: nowrap; }
 thead button { all: unset; box-sizing: border-box; cursor: pointer; display: block; width: 100%; font-weight: 600;
-  padding: 0.45rem 0.7rem; }
+  padding: 0.45rem 0.6rem; }
 thead button:focus-visible { outline: 3px solid var(--link); outline-offset: -3px; }
 thead button::after { content: " \\2195"; color: var(--soft); }
 [aria-sort=ascending] button::after { content: " \\2191"; color: var(--ink); }
 [aria-sort=descending] button::after { content: " \\2193"; color: var(--ink); }
-tbody th { font-weight: 600; white-space: nowrap; }
+tbody th { font-weight: 600; min-width: 6rem; }
 td code { overflow-wrap: anywhere; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .badge { display: inline-block; white-space: nowrap; font-size: 0.82rem; font-weight: 600; line-height: 1.4;

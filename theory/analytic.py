@@ -88,6 +88,23 @@ def exp_rational(expr: Expr) -> ExpRational | None:
         return None
 
 
+def unshifted(expr: Expr) -> tuple[Expr, Expr] | None:
+    """(expr(x - s), s) in normal form where only a shift c of exponents a*x + c, s = c/a, keeps it from it."""
+    if exp_rational(expr) is not None:
+        return None
+    for node in expr.atoms(sp.exp, sp.tanh, sp.sinh, sp.cosh, sigmoid):
+        z = sp.expand(node.args[0])
+        if z.is_polynomial(X) and sp.degree(z, X) == 1:
+            a, c = sp.Poly(z, X).all_coeffs()
+            if c != 0:
+                moved = expr.subs(X, X - c / a).replace(
+                    lambda n: isinstance(n, sp.exp | sp.tanh | sp.sinh | sp.cosh | sigmoid),
+                    lambda n: n.func(sp.expand(n.args[0])),
+                )
+                return (moved, c / a) if exp_rational(moved) is not None else None
+    return None
+
+
 def simplify(expr: Expr) -> Expr:
     """A shorter equal expression: cancelled in x where it is rational, otherwise sympy's shortest guess."""
     if not expr.has(X):
@@ -102,7 +119,8 @@ def is_zero(expr: Expr, a: Expr = -OO, b: Expr = OO) -> bool:
     """Whether ``expr``, analytic on (a, b), vanishes identically; proved either way, else `Undecided`."""
     if not expr.has(X):
         return sign_of(expr) == 0
-    form = exp_rational(expr)
+    moved = unshifted(expr)
+    form = exp_rational(expr if moved is None else moved[0])
     if form is not None and form.num.is_zero:
         return True
     # a point where the enclosure excludes 0 proves that the expression is not identically zero
@@ -252,7 +270,7 @@ def solve_level(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
 
     The expression must be analytic on (a, b) and not identically equal to the level.
     """
-    if expr is X:
+    if expr == X:
         return Roots(tuple(_inside([level], a, b)))
     g = sp.expand(expr - level) if expr.is_polynomial(X) else expr - level
     if not expr.has(X):
@@ -451,9 +469,17 @@ def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
     plus, minus = _sampled_signs(expr, a, b)
     if plus is not None and minus is not None:
         return Sign(None, False, plus, minus, "two exact points")
+    moved = unshifted(expr)
+    if moved is not None and moved[1].is_Rational:
+        s = moved[1]
+        there = sign_on(moved[0], a + s, b + s)
+        back = [None if p is None else p - s for p in (there.positive, there.negative)]
+        return Sign(there.value, there.strict, back[0], back[1], there.method)
     try:
         return _prove_sign(expr, a, b)
     except Undecided:
+        with contextlib.suppress(Undecided):
+            return _enclosure_sign(expr, a, b, 1)  # as written: common denominators may hide what dominates
         cuts = _natural_cuts(expr, a, b)
         if not cuts:
             raise
@@ -592,14 +618,12 @@ def _norm(expr: Expr) -> Any:
                 break
             outer = max(radicals, key=lambda n: n.count_ops())
             t = sp.Symbol("t", positive=True)
-            q = sp.ilcm(*(n.exp.q for n in radicals if n.base == outer.base))
+            q = math.lcm(*(int(n.exp.q) for n in radicals if n.base == outer.base))
             e = e.replace(
                 lambda n, base=outer.base: n.is_Pow and n.base == base,
-                lambda n, q=q: t ** (n.exp * q),
+                lambda n, q=q, t=t: t ** (n.exp * q),
             )
-            e, below = sp.fraction(sp.together(e))
-            if below.has(t):
-                e = e * 1  # a power of t: never zero where the radical is not
+            e = sp.fraction(sp.together(e))[0]  # what is dropped is a power of t, zero only with the radical
             e = sp.resultant(sp.expand(e), t**q - outer.base, t) if e.has(t) else e
             e = sp.expand(sp.fraction(sp.together(e))[0])
         if not e.is_polynomial(X):
@@ -708,16 +732,13 @@ def _enclosure_sign(g: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
             _subdivide(f, left, right)
         return Sign(s, True, method="Arb enclosures with Taylor steps at the ends")
     except _NegativeAt as found:
-        inside, outside = (plus or minus), found.point
-        return Sign(None, False, *((inside, outside) if s == 1 else (outside, inside)), method="two exact points")
+        return _both_signs(s, plus or minus, found.point)
     except Undecided as reason:
         if (whole.lo if s == 1 else -whole.hi) >= 0:
             return Sign(s, False, method="range of the expression")
         found_point = _hunt_negative(f, a, b)
         if found_point is not None:
-            inside = plus or minus
-            pair = (inside, found_point) if s == 1 else (found_point, inside)
-            return Sign(None, False, *pair, method="two exact points")
+            return _both_signs(s, plus or minus, found_point)
         touch = _touching_zero(f, a, b) if depth > 0 else None
         if touch is not None:
             return _joined_at(g, a, touch, b, depth - 1)
@@ -725,6 +746,12 @@ def _enclosure_sign(g: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
         if inverted is not None:
             return sign_on(*inverted)
         raise reason
+
+
+def _both_signs(s: int, here: Expr, there: Expr) -> Sign:
+    """Proved: the sign s at ``here`` and the opposite sign at ``there``."""
+    positive, negative = (here, there) if s == 1 else (there, here)
+    return Sign(None, False, positive, negative, "two exact points")
 
 
 def _joined_at(g: Expr, a: Expr, c: Expr, b: Expr, depth: int) -> Sign:
@@ -754,7 +781,8 @@ def _hunt_negative(f: Expr, a: Expr, b: Expr) -> Expr | None:
     points = [s * sp.Integer(2) ** k for k in range(3, 60, 3) for s in (1, -1)]
     for end, side in ((a, 1), (b, -1)):
         if end not in (OO, -OO):
-            near = end if end.is_Rational else rational_between(end - sp.Rational(1, 2**80), end + sp.Rational(1, 2**80))
+            tiny = sp.Rational(1, 2**80)
+            near = end if end.is_Rational else rational_between(end - tiny, end + tiny)
             points += [near + side * sp.Rational(1, 2**k) for k in range(2, 60, 3)]
     for point in points:
         if less(a, point) and less(point, b) and sign_at(f, point) == -1:

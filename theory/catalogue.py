@@ -30,8 +30,8 @@ def _constants(defaults: Mapping[str, str], given: Mapping[str, Any], what: str)
 class Entry:
     """One published pair. Every field is required; texts are in the grammar of `check`.
 
-    ``params``: default values of the named parameters. ``ties``: where F and B have breakpoints and
-    which values are stated there, as (x, F(x), B(x)). ``scope``: what of the method the theory
+    ``params``: default values of the named parameters. ``ties``: the breakpoints of F and B, all of
+    them, and the values stated there, as (x, F(x), B(x)). ``scope``: what of the method the theory
     covers. ``transform``, ``prox``: a decomposition known from the literature or derived by hand,
     None if unprincipled.
     """
@@ -209,7 +209,7 @@ _ENTRIES = (
         forward=_SS,
         backward=_SS_PRIME,
         params={"beta": "5"},
-        ties=(("0", "0", "beta"),),
+        ties=(),
         verdict="smooth",
         literal=True,
         convex=True,
@@ -242,7 +242,7 @@ _ENTRIES = (
         forward="tanh(beta*x)",
         backward="1",
         params={"beta": "1"},
-        ties=(("0", "0", "1"),),
+        ties=(),
         verdict="smooth",
         literal=True,
         convex=True,
@@ -470,14 +470,21 @@ TRANSFORM_LIBRARY: dict[str, TransformEntry] = {t.name: t for t in _TRANSFORMS}
 """The declared transforms by name."""
 
 
+def suggestion(name: str, table: Mapping[str, Any]) -> str | None:
+    """The key of the table that looks most like the name, or None."""
+    folded = {k.casefold(): k for k in table}
+    close = get_close_matches(name.strip().casefold()[:60], folded, n=1)
+    return folded[close[0]] if close else None
+
+
 def _find(kind: str, table: Mapping[str, Any], name: str) -> Any:
     if name in table:
         return table[name]
     folded = {k.casefold(): k for k in table}
     if name.casefold() in folded:
         return table[folded[name.casefold()]]
-    close = get_close_matches(name.casefold(), folded, n=1)
-    hint = f"did you mean {folded[close[0]]}?" if close else f"known: {', '.join(table)}"
+    close = suggestion(name, table)
+    hint = f"did you mean {close}?" if close else f"known: {', '.join(table)}"
     raise InputError(f"unknown {kind} {name[:40]!r}: {hint}")
 
 

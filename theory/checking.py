@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Rational
 from typing import Any
 
 import sympy as sp
 
-from theory.deadline import limit
+from theory.analytic import limit_at
+from theory.deadline import DeadlinePassed, Lost, limit
 from theory.decision import decide
-from theory.errors import InputError, OutOfTime, Undecided
-from theory.maps import PiecewiseMap
-from theory.pairs import Decomposition, QuantizerPair, Regularizer, Verdict
-from theory.parser import parse
+from theory.errors import InputError, Undecided
+from theory.exact import X, less, sign_of
+from theory.maps import OO, PiecewiseMap
+from theory.pairs import Decomposition, QuantizerPair, Verdict
+from theory.parser import check_param_name, parse, parse_constant
 from theory.printing import expression_text, to_text
 from theory.repairs import Repair, repairs
 from theory.version import VERSION
@@ -23,17 +27,24 @@ SCHEMA = "proxpair/check/1"
 DEFAULT_TIMEOUT = 10.0
 
 
+def exit_code(grade: str) -> int:
+    """The exit code of a verdict: 0 principled, 1 unprincipled, 3 undecided."""
+    return {"smooth": 0, "lipschitz": 0, "unprincipled": 1}.get(grade, 3)
+
+
 @dataclass(frozen=True)
 class Check:
     """The verdict on a pair as `check` reports it: exact objects, with texts by `as_dict`.
 
     ``pair`` is None if reading it ran out of time. ``repairs`` is empty unless unprincipled.
+    ``texts`` holds what `check` wrote within its time; without it `as_dict` writes, however long it takes.
     """
 
     verdict: Verdict
     pair: QuantizerPair | None = None
     repairs: tuple[Repair, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, Any] | None = None
 
     @property
     def grade(self) -> str:
@@ -42,12 +53,11 @@ class Check:
     @property
     def exit_code(self) -> int:
         """0 principled, 1 unprincipled, 3 undecided."""
-        return {"smooth": 0, "lipschitz": 0, "unprincipled": 1}.get(self.grade, 3)
+        return exit_code(self.grade)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of `check`; every map written in the grammar, None where it has no closed form."""
         v = self.verdict
-        d = v.decomposition
         out: dict[str, Any] = {
             "schema": SCHEMA,
             "version": VERSION,
@@ -57,19 +67,36 @@ class Check:
             "convex_regularizer": v.convex,
             "notes": list(v.notes),
         }
-        out.update(decomposition_texts(d) if d is not None else EMPTY_TEXTS)
-        w = v.witness
-        out["witness"] = (
-            None
-            if w is None
-            else {"kind": w.kind, "points": [_point_text(p) for p in w.points], "sentence": w.sentence}
-        )
-        out["repairs"] = [repair_dict(r) for r in self.repairs]
+        out.update(written(v, self.repairs) if self.texts is None else self.texts)
         out.update(self.extra)
         return out
 
 
-EMPTY_TEXTS: dict[str, Any] = {"transform": None, "prox": None, "regularizer": None, "implicit": {}}
+def written(v: Verdict, repairs: tuple[Repair, ...]) -> dict[str, Any]:
+    """The part of the object that has to be put into words: the maps, the witness and the repairs."""
+    out = empty_texts() if v.decomposition is None else decomposition_texts(v.decomposition)
+    w = v.witness
+    out["witness"] = (
+        None if w is None else {"kind": w.kind, "points": [_point_text(p) for p in w.points], "sentence": w.sentence}
+    )
+    out["repairs"] = [repair_dict(r) for r in repairs]
+    return out
+
+
+def lost(job: Lost, timeout: float) -> Check:
+    """The answer to a pair whose process gave none."""
+    reason = f"not settled within {timeout:g} s" if job.overran else "not settled: the numbers outgrew the arithmetic"
+    return Check(Verdict("undecided", reason, None))
+
+
+def refused(sentence: str) -> Check:
+    """The answer of a batch to a line with bad input: verdict "error"."""
+    return Check(Verdict("error", sentence, None))
+
+
+def empty_texts() -> dict[str, Any]:
+    """The fields of a decomposition where there is none."""
+    return {"transform": None, "prox": None, "regularizer": None, "implicit": {}}
 
 
 def _point_text(p: Any) -> str:
@@ -80,25 +107,62 @@ def _point_text(p: Any) -> str:
 
 
 def decomposition_texts(d: Decomposition) -> dict[str, Any]:
-    """transform, prox, regularizer and implicit as texts in the grammar."""
+    """transform, prox, regularizer and implicit as texts in the grammar, each of which can be read back.
+
+    T plays no role outside the hull of P's range. Where its expression has no value there (log, tan
+    and the like), it is continued by constants.
+    """
     implicit = dict(d.implicit)
 
     def text(m: PiecewiseMap | None, what: str) -> str | None:
         if m is None:
             return None
         try:
-            return to_text(m)
+            return _readable(to_text(m), m, what)
         except Undecided as reason:
             implicit.setdefault(what, str(reason))
             return None
 
-    transform, prox = text(d.transform, "transform"), text(d.prox, "prox")
-    regularizer = _regularizer_texts(d.regularizer, text)
-    return {"transform": transform, "prox": prox, "regularizer": regularizer, "implicit": implicit}
+    try:
+        transform = text(_inside_hull(d), "transform")
+    except Undecided as reason:
+        transform = None
+        implicit.setdefault("transform", str(reason))
+    r = d.regularizer
+    return {
+        "transform": transform,
+        "prox": text(d.prox, "prox"),
+        "regularizer": {"largest": text(r.largest, "regularizer"), "smallest": text(r.smallest, "regularizer")},
+        "implicit": implicit,
+    }
 
 
-def _regularizer_texts(r: Regularizer, text: Any) -> dict[str, Any]:
-    return {"largest": text(r.largest, "regularizer"), "smallest": text(r.smallest, "regularizer")}
+def _inside_hull(d: Decomposition) -> PiecewiseMap | None:
+    """T, cut to the hull of P's range if an outer piece of T has no value somewhere beyond it."""
+    t, p = d.transform, d.prox
+    if t is None or p is None or (_total(t.exprs[0]) and _total(t.exprs[-1])):
+        return t
+    lo, hi = limit_at(p.exprs[0], -OO, 1), limit_at(p.exprs[-1], OO, -1)
+    return t.kept_on(lo, hi) if less(lo, hi) else t
+
+
+def _total(e: Any) -> bool:
+    """Whether an expression has a value at every real x by its form alone: no logarithm, root or quotient."""
+    whole = all(p.exp.is_Integer and p.exp > 0 for p in e.atoms(sp.Pow) if p.base.has(X))
+    return whole and not any(f.has(X) for f in e.atoms(sp.log))
+
+
+def _readable(text: str, m: PiecewiseMap, what: str) -> str:
+    """The text, after it was read back. Raises `Undecided` where the reader makes nothing of it."""
+    if all(e.is_polynomial(X) or e in (OO, -OO) for e in m.exprs):
+        return text
+    try:
+        windowed = parse(text, allow_infinity=True).windowed
+    except InputError as error:
+        raise Undecided(f"{what}: no text that can be read back ({error})") from None
+    if windowed:
+        raise Undecided(f"{what}: no text with finitely many pieces")
+    return text
 
 
 def repair_dict(r: Repair) -> dict[str, Any]:
@@ -125,51 +189,112 @@ def check(
     """Is the pair (F, B) principled?
 
     ``forward``, ``backward``: expressions in x (see README), or maps. ``params``: exact values of
-    named parameters (ints, sympy numbers, or texts such as "1/3"). ``timeout`` > 0 in seconds: what
-    is not settled by then is undecided. Returns a `Check`; raises `InputError` on bad input.
+    named parameters (ints, fractions, sympy constants, or texts such as "1/3"). ``timeout`` > 0 in
+    seconds: what is not settled by then is undecided (in the main thread; elsewhere, and within one
+    long step of a C library, the time is not bounded: the command line is). Returns a `Check`; raises
+    `InputError` on bad input.
     """
-    if not (timeout > 0):
-        raise InputError(f"a timeout is a positive number of seconds, not {timeout}")
-    values = {k: _exact(k, v) for k, v in (params or {}).items()}
-    start = time.monotonic()
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise InputError(f"a timeout is a positive finite number of seconds, not {timeout}")
+    for what, given in (("forward", forward), ("backward", backward)):
+        if not isinstance(given, str | PiecewiseMap):
+            raise InputError(f"{what}: an expression in x as text, or a map, was expected, not {type(given).__name__}")
+    values: dict[str, Any] = {}
+    for k, v in (params or {}).items():
+        check_param_name(k)
+        values[k] = _exact(k, v)
+    end = time.monotonic() + timeout
     pair: QuantizerPair | None = None
     try:
-        with limit(timeout * 0.8):
+        with limit(timeout * _DECIDE, final=True):
             f = forward if isinstance(forward, PiecewiseMap) else parse(forward, values, what="forward")
             b = backward if isinstance(backward, PiecewiseMap) else parse(backward, values, what="backward")
             pair = QuantizerPair(f, b)
             verdict = decide(pair, budget=timeout * 0.3)
-    except OutOfTime:
+    except DeadlinePassed:
         return Check(Verdict("undecided", f"not settled within {timeout:g} s", None), pair)
     except Undecided as reason:
-        return Check(Verdict("undecided", f"not settled: {reason}", None), pair)
+        return Check(Verdict("undecided", f"not settled: {_short(str(reason))}", None), pair)
     except (RecursionError, MemoryError):
         return Check(Verdict("undecided", "not settled: the expression is nested too deeply", None), pair)
+    except (ValueError, OverflowError) as error:
+        if not _too_long(error):
+            raise
+        return Check(Verdict("undecided", f"not settled: {_TOO_LONG}", None), pair)
     found: list[Repair] = []
     if verdict.grade == "unprincipled" and with_repairs and not (f.windowed or b.windowed):
-        left = timeout * 0.9 - (time.monotonic() - start)
-        if left > 0:
-            try:
-                with limit(left):
-                    for r in repairs(pair, values):
-                        try:
-                            repair_dict(r)  # only repairs that can be written down are offered
-                        except Undecided:
-                            continue
-                        found.append(r)
-            except OutOfTime:
-                pass  # the repairs found in time are reported
-    return Check(verdict, pair, tuple(found))
+        _within(end - (1 - _REPAIR) * timeout, lambda: _collect(pair, values, timeout * 0.2, found))
+    texts: list[Mapping[str, Any]] = []
+    _within(end - (1 - _WRITE) * timeout, lambda: texts.append(written(verdict, tuple(found))))
+    if not texts:
+        found = []
+        texts.append(_unwritten(verdict))
+    return Check(verdict, pair, tuple(found), texts=texts[0])
+
+
+_DECIDE, _REPAIR, _WRITE = 0.8, 0.9, 0.97  # shares of the time after which each stage must have ended
+_LONGEST_REASON = 400
+_TOO_LONG = "numbers arose that are too long for the arithmetic"
+
+
+def _short(text: str) -> str:
+    """A reason of a readable length: the expressions in it may be as long as the input."""
+    return (
+        text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON // 2]} ... {text[-_LONGEST_REASON // 2 :]}"
+    )
+
+
+def _too_long(error: ValueError | OverflowError) -> bool:
+    """Python refuses to write integers of more than 4300 digits, and FLINT powers that fill the memory."""
+    return isinstance(error, OverflowError) or "integer string conversion" in str(error)
+
+
+def _within(end: float, stage: Callable[[], None]) -> None:
+    """Run a stage that only adds to the answer; what it has not added by ``end`` is left out."""
+    left = end - time.monotonic()
+    if left <= 0:
+        return
+    try:
+        with limit(left, final=True):
+            stage()
+    except (DeadlinePassed, RecursionError, MemoryError):
+        return
+    except (ValueError, OverflowError) as error:
+        if not _too_long(error):
+            raise
+
+
+def _collect(pair: QuantizerPair, values: Mapping[str, Any], budget: float, found: list[Repair]) -> None:
+    for r in repairs(pair, values, budget):
+        try:
+            repair_dict(r)
+        except Undecided:
+            continue  # only repairs that can be written down are offered
+        found.append(r)
+
+
+def _unwritten(v: Verdict) -> dict[str, Any]:
+    """The texts when there was no time to write any: nothing is claimed, the reason is given."""
+    out: dict[str, Any] = {**empty_texts(), "witness": None, "repairs": []}
+    if v.decomposition is not None:
+        out["implicit"] = dict.fromkeys(("transform", "prox", "regularizer"), "no closed form was written in time")
+        out["regularizer"] = {"largest": None, "smallest": None}
+    if v.witness is not None:
+        out["witness"] = {"kind": v.witness.kind, "points": [], "sentence": v.witness.sentence}
+    return out
 
 
 def _exact(name: str, value: Any) -> Any:
-    from theory.parser import parse_constant
-
     if isinstance(value, str):
         return parse_constant(value, f"parameter {name}")
-    if isinstance(value, float):
+    if isinstance(value, float | sp.Float):
         raise InputError(f"parameter {name}: an exact value was expected (an int, a fraction or a text), not a float")
-    exact = sp.sympify(value) if isinstance(value, int | sp.Basic) else None
-    if exact is None or exact.free_symbols or exact.has(sp.Float):
-        raise InputError(f"parameter {name}: an exact constant was expected, not {type(value).__name__}")
-    return exact
+    if isinstance(value, Rational) and not isinstance(value, bool | sp.Basic):
+        return sp.Rational(int(value.numerator), int(value.denominator))
+    if not isinstance(value, sp.Expr) or value.free_symbols or value.has(sp.Float) or value.is_finite is False:
+        raise InputError(f"parameter {name}: an exact finite constant was expected, not {str(value)[:40]}")
+    try:
+        sign_of(value)  # whether it can be enclosed at all: a real constant of the language
+    except Undecided as reason:
+        raise InputError(f"parameter {name}: an exact real constant was expected ({reason})") from None
+    return value

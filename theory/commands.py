@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 import sys
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from theory.checking import Check
 
 Params = Annotated[
@@ -23,9 +25,24 @@ _MAX_BATCH_LINE = 200_000
 
 
 def _params(texts: list[str] | None) -> dict[str, Any]:
+    from theory.errors import InputError
     from theory.parser import parse_param
 
-    return dict(parse_param(t) for t in texts or [])
+    given: dict[str, Any] = {}
+    for text in texts or []:
+        name, value = parse_param(text)
+        if name in given:
+            raise InputError(f"--param {name}: one value was expected, it is given twice")
+        given[name] = value
+    return given
+
+
+def _checked_timeout(timeout: float) -> float:
+    from theory.errors import InputError
+
+    if not 0 < timeout < math.inf:
+        raise InputError(f"--timeout: a positive finite number of seconds was expected, not {timeout:g}")
+    return timeout
 
 
 def check(
@@ -48,24 +65,49 @@ def check(
 
     if certificate is not None:
         raise InputError("--certificate: certificates are not written by this version")
-    given = _params(param)
+    _checked_timeout(timeout)
     if batch is not None:
         if name is not None or forward is not None or backward is not None:
             raise InputError("--batch takes its pairs from the file: give neither NAME nor --forward nor --backward")
-        _batch(batch, timeout, given)
+        _batch(batch, timeout, _params(param))
         return
     if name is not None:
         if forward is not None or backward is not None:
             raise InputError("give either a catalogue NAME or --forward and --backward, not both")
-        result = check_entry(name, given, timeout)
-    else:
-        if forward is None or backward is None:
-            raise InputError("expected a catalogue NAME, or both --forward EXPR and --backward EXPR, or --batch FILE")
-        from theory.checking import check as decide_pair
+        from theory.catalogue import lookup
 
-        result = decide_pair(forward, backward, params=given, timeout=timeout)
-    typer.echo(json.dumps(result.as_dict()) if as_json else describe(result))
-    raise typer.Exit(result.exit_code)
+        lookup(name)
+    elif forward is None or backward is None:
+        raise InputError("expected a catalogue NAME, or both --forward EXPR and --backward EXPR, or --batch FILE")
+    from theory.checking import lost
+    from theory.deadline import Lost, guarded
+
+    _load()
+    answer = next(guarded(_answer, [(name, forward, backward, param, timeout, as_json)], timeout))
+    code, text = _written(lost(answer, timeout), as_json) if isinstance(answer, Lost) else answer
+    typer.echo(text)
+    raise typer.Exit(code)
+
+
+def _load() -> None:
+    """Import what a child of `guarded` needs once, before it is forked."""
+    for module in ("theory.catalogue", "theory.checking", "theory.printing"):
+        importlib.import_module(module)
+
+
+def _answer(job: tuple[str | None, str, str, list[str] | None, float, bool]) -> tuple[int, str]:
+    """One verdict: exit code and text."""
+    from theory.checking import check as decide_pair
+
+    name, forward, backward, param, timeout, as_json = job
+    given = _params(param)
+    if name is not None:
+        return _written(check_entry(name, given, timeout), as_json)
+    return _written(decide_pair(forward, backward, params=given, timeout=timeout), as_json)
+
+
+def _written(result: Check, as_json: bool) -> tuple[int, str]:
+    return result.exit_code, json.dumps(result.as_dict()) if as_json else describe(result)
 
 
 def check_entry(name: str, params: dict[str, Any], timeout: float) -> Check:
@@ -80,7 +122,7 @@ def check_entry(name: str, params: dict[str, Any], timeout: float) -> Check:
         known = ", ".join(entry.params) or "it has none"
         raise InputError(f"--param {unknown[0]}: {entry.name} has no such parameter ({known})")
     result = decide_pair(entry.forward, entry.backward, params={**entry.params, **params}, timeout=timeout)
-    return type(result)(result.verdict, result.pair, result.repairs, {"name": entry.name})
+    return replace(result, extra={"name": entry.name})
 
 
 def describe(result: Check) -> str:
@@ -120,64 +162,75 @@ def describe(result: Check) -> str:
 
 
 def _batch(path: str, timeout: float, params: dict[str, Any]) -> None:
-    from theory.errors import InputError
-    from theory.files import read_text
+    import os
 
-    if not timeout > 0:
-        raise InputError(f"--timeout: a positive number of seconds was expected, not {timeout}")
-    if path == "-":
-        try:
-            text = sys.stdin.read()
-        except UnicodeDecodeError:
-            raise InputError("--batch -: standard input is not text in UTF-8") from None
-    else:
-        text = read_text(path, "--batch")
-    jobs = [(line, timeout, params) for line in text.splitlines() if line.strip()]
-    for answer in _answers(jobs):
+    from theory.checking import lost
+    from theory.deadline import Lost, guarded
+    from theory.files import read_bytes
+
+    data = _standard_input() if path == "-" else read_bytes(path, "--batch")
+    # lines end at \n alone: other separators may stand inside a JSON text
+    lines = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    _load()
+    jobs = [(line, timeout, params) for line in lines]
+    answers = guarded(answer_line, jobs, timeout, min(os.cpu_count() or 1, 8))
+    for line, answer in zip(lines, answers, strict=True):
+        if isinstance(answer, Lost):
+            answer = {"id": _read_line(line)["id"], **lost(answer, timeout).as_dict()}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _answers(jobs: list[tuple[str, float, dict[str, Any]]]) -> Iterable[dict[str, Any]]:
-    """The answers in order; many lines are spread over the cores."""
-    import os
-
-    workers = min(os.cpu_count() or 1, 8, len(jobs) // 4)
-    if workers < 2:
-        return map(answer_line, jobs)
-    from joblib import Parallel, delayed
-
-    stream: Iterable[dict[str, Any]] = Parallel(n_jobs=workers, return_as="generator", batch_size=1)(
-        delayed(answer_line)(job) for job in jobs
-    )
-    return stream
+def _standard_input() -> bytes:
+    buffer = getattr(sys.stdin, "buffer", None)
+    return bytes(buffer.read()) if buffer is not None else str(sys.stdin.read()).encode()
 
 
-def answer_line(job: tuple[str, float, dict[str, Any]]) -> dict[str, Any]:
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _read_line(line: bytes) -> dict[str, Any]:
+    """The JSON object of one line, with an "id" (None where it has none). Raises `InputError`."""
+    from theory.errors import InputError
+
+    if len(line) > _MAX_BATCH_LINE:
+        raise InputError(f"a line of at most {_MAX_BATCH_LINE} bytes was expected")
+    try:
+        item = json.loads(line.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        json.dumps(item)  # what cannot be written again (too deep, too long) cannot be answered either
+    except (ValueError, RecursionError):
+        raise InputError("a JSON object {id, forward, backward} was expected on this line") from None
+    if not isinstance(item, dict):
+        raise InputError("a JSON object {id, forward, backward} was expected on this line")
+    return {"id": None, **item}
+
+
+def answer_line(job: tuple[bytes, float, dict[str, Any]]) -> dict[str, Any]:
     """One line of a batch: the object of `check` with its id, or verdict "error" with the sentence."""
     from theory.checking import check as decide_pair
+    from theory.checking import refused
     from theory.errors import InputError
-    from theory.version import VERSION
 
     line, timeout, params = job
     identity: Any = None
     try:
-        if len(line) > _MAX_BATCH_LINE:
-            raise InputError(f"a line of at most {_MAX_BATCH_LINE} characters was expected")
-        try:
-            item = json.loads(line)
-        except (ValueError, RecursionError):
-            raise InputError("a JSON object {id, forward, backward} was expected on this line") from None
-        if not isinstance(item, dict):
-            raise InputError("a JSON object {id, forward, backward} was expected on this line")
-        identity = item.get("id")
+        item = _read_line(line)
+        identity = item["id"]
         for key in ("forward", "backward"):
             if not isinstance(item.get(key), str):
                 raise InputError(f"the field {key!r} must be an expression in x, as text")
         result = decide_pair(item["forward"], item["backward"], params=params, timeout=timeout)
-        return {"id": identity, **result.as_dict()}
     except InputError as error:
-        return {"id": identity, "version": VERSION, "verdict": "error", "reason": str(error)}
+        result = refused(str(error))
+    return {"id": identity, **result.as_dict()}
 
 
 # ---- synthesize and catalogue
@@ -185,14 +238,19 @@ def answer_line(job: tuple[str, float, dict[str, Any]]) -> dict[str, Any]:
 
 def _named_or_expression(text: str, kind: str, params: dict[str, Any]) -> Any:
     """A map from a library name or from an expression."""
-    from theory.catalogue import PROX_LIBRARY, TRANSFORM_LIBRARY
+    from theory.catalogue import PROX_LIBRARY, TRANSFORM_LIBRARY, suggestion
+    from theory.errors import InputError
     from theory.parser import parse
 
     table: dict[str, Any] = dict(PROX_LIBRARY if kind == "prox" else TRANSFORM_LIBRARY)
     for key, entry in table.items():
         if key.casefold() == text.strip().casefold():
             return entry.map(**{k: v for k, v in params.items() if k in entry.params})
-    return parse(text, params, what=f"--{kind}")
+    try:
+        return parse(text, params, what=f"--{kind}")
+    except InputError as error:
+        hint = suggestion(text, table)
+        raise InputError(f"{error} (did you mean {hint}?)" if hint else str(error)) from None
 
 
 def synthesize(
@@ -206,10 +264,19 @@ def synthesize(
 
     Example: proxpair synthesize --transform "tanh(2*x)" --prox "soft threshold"
     """
-    result = synthesized_dict(transform, prox, _params(param), timeout)
+    from theory.checking import exit_code
+    from theory.deadline import Lost, guarded
+    from theory.errors import Undecided
+
+    _checked_timeout(timeout)
+    _load()
+    result = next(guarded(_synthesized, [(transform, prox, param, timeout)], timeout))
+    if isinstance(result, Lost):
+        raise Undecided(f"the pair was not composed within {timeout:g} s")
+    code = exit_code(result["verdict"])
     if as_json:
         typer.echo(json.dumps(result))
-        return
+        raise typer.Exit(code)
     for label, key in (
         ("verdict", "verdict"),
         ("forward F", "forward"),
@@ -221,6 +288,25 @@ def synthesize(
     r = result["regularizer"]
     typer.echo(f"{'regularizer r':<20}{r['largest'] or 'no closed form: ' + result['implicit'].get('regularizer', '')}")
     typer.echo(f"{'convex r':<20}{ {True: 'yes', False: 'no', None: 'not settled'}[result['convex_regularizer']] }")
+    raise typer.Exit(code)
+
+
+def _synthesized(job: tuple[str, str, list[str] | None, float]) -> dict[str, Any]:
+    transform, prox, param, timeout = job
+    return synthesized_dict(transform, prox, _params(param), timeout)
+
+
+def _mentions(text: str, param: str) -> bool:
+    """Whether a library name has the parameter, or an expression names it."""
+    import re
+
+    from theory.catalogue import PROX_LIBRARY, TRANSFORM_LIBRARY
+
+    for table in (PROX_LIBRARY, TRANSFORM_LIBRARY):
+        for key, entry in table.items():
+            if key.casefold() == text.strip().casefold() and param in entry.params:
+                return True
+    return param in re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
 def synthesized_dict(transform: str, prox: str, params: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
@@ -230,20 +316,25 @@ def synthesized_dict(transform: str, prox: str, params: dict[str, Any], timeout:
     """
     from theory.checking import check as decide_pair
     from theory.checking import decomposition_texts
-    from theory.deadline import limit
-    from theory.errors import OutOfTime, Undecided
+    from theory.deadline import DeadlinePassed, limit
+    from theory.errors import InputError, Undecided
     from theory.printing import to_text
     from theory.synthesis import synthesize as make
 
+    idle = [name for name in params if not any(_mentions(text, name) for text in (transform, prox))]
+    if idle:
+        raise InputError(f"--param {idle[0]}: neither the transform nor the proximal map has such a parameter")
+    end = time.monotonic() + timeout
     try:
-        with limit(timeout):
+        with limit(timeout / 2, final=True):
             made = make(
                 _named_or_expression(transform, "transform", params), _named_or_expression(prox, "prox", params)
             )
             forward, backward = to_text(made.pair.forward), to_text(made.pair.backward)
-    except OutOfTime:
+    except DeadlinePassed:
         raise Undecided(f"the pair was not composed within {timeout:g} s") from None
-    result = decide_pair(made.pair.forward, made.pair.backward, timeout=timeout).as_dict()
+    left = max(end - time.monotonic(), timeout / 4)
+    result = decide_pair(made.pair.forward, made.pair.backward, timeout=left).as_dict()
     result.update(decomposition_texts(made.decomposition))
     return {**result, "forward": forward, "backward": backward}
 
@@ -253,7 +344,7 @@ def catalogue(as_json: Json = False, timeout: Timeout = 10.0) -> None:
 
     Example: proxpair catalogue
     """
-    rows = catalogue_rows(timeout)
+    rows = catalogue_rows(_checked_timeout(timeout))
     if as_json:
         typer.echo(json.dumps(rows))
         return

@@ -8,12 +8,13 @@ which works in forked children that can be killed. The Python interface does not
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,44 +30,60 @@ class DeadlinePassed(BaseException):
     """A final limit passed. Unlike `OutOfTime`, no inner limit catches it and tries something else."""
 
 
-@contextmanager
-def limit(seconds: float, *, final: bool = False) -> Iterator[None]:
-    """Raise `OutOfTime` (``final``: `DeadlinePassed`) in the body after ``seconds`` (> 0).
+class limit:
+    """Context manager: raise `OutOfTime` (``final``: `DeadlinePassed`) in the body after ``seconds`` (> 0).
 
     Nested limits keep the earlier one. Outside the main thread, or where the platform has no
     interval timer, the body runs unlimited.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-    seconds = min(max(seconds, _EARLY), _LONGEST)
-    outer_left, _ = signal.getitimer(signal.ITIMER_REAL)
-    start = time.monotonic()
-    if 0 < outer_left <= seconds:
-        yield
-        return
-    active = True
 
-    def ring(*_: Any) -> None:
-        if active and time.monotonic() >= start + seconds - _EARLY:
-            raise DeadlinePassed if final else OutOfTime
+    def __init__(self, seconds: float, *, final: bool = False) -> None:
+        self.seconds = min(max(seconds, _EARLY), _LONGEST)
+        self.raised = DeadlinePassed if final else OutOfTime
+        self.armed = False
 
-    before = signal.signal(signal.SIGALRM, ring)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, _REPEAT)
-        yield
-    finally:
-        # the alarm may ring on any line until ``active`` is false, so that line may have to run twice; what the
-        # alarm raised is on its way already
-        for _ in range(3):
-            with suppress(OutOfTime, DeadlinePassed):
-                active = False
-                break
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+            return
+        self.outer_left, _ = signal.getitimer(signal.ITIMER_REAL)
+        if 0 < self.outer_left <= self.seconds:
+            return
+        self.start = time.monotonic()
+        self.before = signal.signal(signal.SIGALRM, self._ring)
+        self.armed = True
+        signal.setitimer(signal.ITIMER_REAL, self.seconds, _REPEAT)
+
+    def __exit__(self, *_: object) -> None:
+        if not self.armed:
+            return
+        self.armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if outer_left:
-            left = max(outer_left - (time.monotonic() - start), _EARLY)
+        signal.signal(signal.SIGALRM, self.before)
+        if self.outer_left:
+            left = max(self.outer_left - (time.monotonic() - self.start), _EARLY)
             signal.setitimer(signal.ITIMER_REAL, left, _REPEAT)
+
+    def _ring(self, _: int, frame: Any) -> None:
+        if not self.armed or time.monotonic() < self.start + self.seconds - _EARLY:
+            return
+        # entering and leaving a limit is not interrupted, or an alarm would be left armed; the alarm rings again
+        if frame is not None and (frame.f_code in _EDGES or _is_lost(frame)):
+            return
+        raise self.raised
+
+
+_EDGES = (limit.__enter__.__code__, limit.__exit__.__code__)
+
+
+def _is_lost(frame: Any) -> bool:
+    """Whether an exception raised in this frame would only be printed: finalizers and callbacks of the collector."""
+    callbacks = {getattr(c, "__code__", None) for c in gc.callbacks}
+    while frame is not None:
+        code = frame.f_code
+        if code in callbacks or code.co_name == "__del__" or frame.f_globals.get("__name__") == "weakref":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @dataclass(frozen=True)

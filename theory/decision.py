@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import sympy as sp
+from flint import fmpq
 
 from theory.analytic import (
     Expr,
@@ -88,10 +90,13 @@ class Anatomy:
 # --------------------------------------------------------------------------- pieces
 
 
+_SHORT = tuple(s * sp.Rational(n, d) for n, d in ((1, 4), (1, 2), (3, 4), (1, 1), (2, 1), (5, 1)) for s in (-1, 1))
+
+
 def _differing_points(g: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
-    """Two rational points of (a, b) at which g provably differs."""
+    """Two rational points of (a, b) at which g provably differs, short ones first."""
     first: Expr = None
-    for p in samples(a, b):
+    for p in [*(p for p in _SHORT if less(a, p) and less(p, b)), *samples(a, b)]:
         if first is None:
             first = p
             continue
@@ -147,7 +152,8 @@ def _check_integrable_inside(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -
                 f"F'/B is not integrable at x = {x0}: B vanishes there to order {m_g} and F' to order {m_f}",
             )
     if zeros.window is not None:
-        raise Undecided(f"whether F'/B is integrable at the zeros of B beyond {zeros.window[0]} < x < {zeros.window[1]}")
+        lo, hi = zeros.window
+        raise Undecided(f"whether F'/B is integrable at the zeros of B outside {lo} < x < {hi}")
 
 
 def _check_integrable_end(df: Expr, g: Expr, ratio: Expr, end: Expr, side: int) -> None:
@@ -194,9 +200,17 @@ def _log_integrable(residue: Expr, end: Expr, side: int) -> bool:
 
 def _settled(e: Expr, a: Expr, b: Expr) -> Expr:
     """e, or the constant that it is proved to equal (sin^2 + cos^2 becomes 1)."""
-    if e.has(X) and is_zero(sp.diff(e, X), a, b):
-        return sp.simplify(e.subs(X, rational_between(a, b)))
-    return e
+    if not e.has(X) or not is_zero(sp.diff(e, X), a, b):
+        return e
+    at = rational_between(a, b)
+    ball = ball_at(e, at)
+    if ball.is_finite():
+        digits = Fraction(ball.mid().str(40, radius=False)).limit_denominator(10_000)
+        guess = sp.Rational(digits.numerator, digits.denominator)
+        with contextlib.suppress(Undecided):
+            if ball.contains(fmpq(digits.numerator, digits.denominator)) and is_zero(e - guess, a, b):
+                return guess
+    return sp.simplify(e.subs(X, at))
 
 
 def _ends(e: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
@@ -499,19 +513,27 @@ def convex_regularizer(parts: Anatomy) -> bool | None:
             if compare(p.ratio, sp.Integer(1)) > 0:
                 return False
             continue
-        try:
-            gap = 1 - p.ratio if exp_rational(p.ratio) is not None else (p.g - sp.diff(p.f, X)) * p.g
-            if negative_point(gap, p.a, p.b) is not None:
-                return False
-            s = sign_on(sp.together(gap) if gap.is_rational_function(X) else gap, p.a, p.b)
-        except Undecided:
-            settled = False
-            continue
-        if s.value is None or s.value < 0:
+        nonexpansive = _nonexpansive(p)
+        if nonexpansive is False:
             return False
+        settled = settled and nonexpansive is True
     if not _continuous_choice(parts):
         return False
     return True if settled else None
+
+
+def _nonexpansive(p: Piece) -> bool | None:
+    """Whether F'/B <= 1 on a moving piece; None if that is not settled."""
+    gaps = [sp.together(1 - p.ratio) if p.ratio.is_rational_function(X) else 1 - p.ratio]
+    if exp_rational(p.ratio) is None:
+        gaps.append((p.g - sp.diff(p.f, X)) * p.g)  # the same sign without the poles that B's zeros may leave
+    for gap in gaps:
+        with contextlib.suppress(Undecided):
+            if negative_point(gap, p.a, p.b) is not None:
+                return False
+            s = sign_on(gap, p.a, p.b)
+            return s.value is not None and s.value >= 0
+    return None
 
 
 def _continuous_choice(parts: Anatomy) -> bool:

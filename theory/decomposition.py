@@ -108,9 +108,9 @@ class _Layout:
         if not held:
             return False
         # everything around this node shares one P: is its B a slope of T there without a gap?
-        lo, hi = self._group(i)
-        first, last = self._group_slopes(lo, hi)
         b = held[0]
+        lo, hi = self._group(i, b)
+        first, last = self._group_slopes(lo, hi, b)
         if first is None or last is None or _between(b, first, last):
             return False
         if lo == hi:
@@ -118,22 +118,27 @@ class _Layout:
         # open at the end whose far side still offers b together with the flat 0
         return i == (lo - 1 if _between(b, ZERO, last) else hi - 1)
 
-    def _group(self, i: int) -> tuple[int, int]:
-        """K pieces lo..hi-1 around node i that share its P; lo == hi == i + 1 if there is none."""
-        pieces, nodes = self.parts.pieces, self.parts.nodes
+    def _holds(self, node: int, b: Expr) -> bool:
+        """Whether this breakpoint can share its P with a neighbour on which B = b."""
+        n = self.parts.nodes[node]
+        return not n.jump and (n.g_value is None or equal(n.g_value, b))
+
+    def _group(self, i: int, b: Expr) -> tuple[int, int]:
+        """K pieces lo..hi-1 around node i that share its P and B = b; lo == hi == i + 1 if there is none."""
+        pieces = self.parts.pieces
+
+        def same(piece: int) -> bool:
+            return pieces[piece].kind == "K" and equal(pieces[piece].level, b)
+
         lo = hi = i + 1
-        while lo > 0 and pieces[lo - 1].kind == "K" and not nodes[lo - 1].jump:
+        while lo > 0 and same(lo - 1) and self._holds(lo - 1, b):
             lo -= 1
-            if lo == 0 or nodes[lo - 1].jump:
-                break
-        while hi < len(pieces) and pieces[hi].kind == "K":
+        while hi < len(pieces) and same(hi) and self._holds(hi - 1, b):
             hi += 1
-            if hi > len(nodes) or nodes[hi - 1].jump:
-                break
         return lo, hi
 
-    def _group_slopes(self, lo: int, hi: int) -> tuple[Expr | None, Expr | None]:
-        """T's slopes left and right of a group: a limit of B, 0 beside a dead zone, None where it is free.
+    def _group_slopes(self, lo: int, hi: int, b: Expr) -> tuple[Expr | None, Expr | None]:
+        """T's slopes left and right of a group: a limit of B, 0 beside a dead zone or a flat gap, None where free.
 
         Free means beside a gap of F, where the gap's T takes the slope that B asks for, or beyond
         the last breakpoint, where the decision has already compared.
@@ -143,7 +148,7 @@ class _Layout:
         def beside(node: int, piece: int, end: int) -> Expr | None:
             if not 0 <= piece < len(pieces) or nodes[node].jump:
                 return None
-            return pieces[piece].g_ends[end] if pieces[piece].kind == "S" else ZERO
+            return pieces[piece].g_ends[end] if pieces[piece].kind == "S" and self._holds(node, b) else ZERO
 
         return beside(lo - 1, lo - 1, 1), beside(hi - 1, hi, 0)
 
@@ -329,7 +334,7 @@ def _neat(e: Expr) -> Expr:
 def _composed(outer: Expr, inner: Expr) -> Expr:
     """outer(inner(x)), shortened where that is quick and stays in the language."""
     e = outer.subs(X, inner)
-    if inner is X:
+    if inner == X:
         return e
     if e.is_polynomial(X):
         return sp.expand(e)

@@ -87,7 +87,7 @@ def enclose(expr: Any, at: Ball | None = None) -> Ball:
     """
     if expr.is_Rational:
         return arb(fmpq(int(expr.p), int(expr.q)))
-    if expr is X:
+    if expr == X:
         if at is None:
             raise InputError("a constant was expected, but it depends on x")
         return at
@@ -121,7 +121,7 @@ def enclose(expr: Any, at: Ball | None = None) -> Ball:
         return _enclose_root(expr)
     if isinstance(expr, sp.erfinv):
         raise Undecided("the inverse error function has no enclosure here")
-    raise Undecided(f"no rigorous enclosure for {expr.func.__name__}")
+    raise Undecided(f"no rigorous enclosure for {expr if expr.is_Symbol else expr.func.__name__}")
 
 
 def _enclose_root(root: Any) -> Ball:
@@ -145,10 +145,24 @@ class precision:
         ctx.prec = self.old
 
 
+def _by_exponentials(c: Any) -> Any:
+    """Hyperbolic functions by exponentials: those of logarithms, the usual levels, become rational."""
+    c = c.replace(sp.tanh, lambda z: 1 - 2 / (sp.exp(2 * z) + 1)).replace(sigmoid, lambda z: 1 / (1 + sp.exp(-z)))
+    c = c.replace(sp.sinh, lambda z: (sp.exp(z) - sp.exp(-z)) / 2)
+    return c.replace(sp.cosh, lambda z: (sp.exp(z) + sp.exp(-z)) / 2)
+
+
 def _proved_zero(c: Any) -> bool:
     """True only if algebra shows c = 0; False means that it was not shown."""
-    for form in (sp.expand(c), sp.expand(sp.expand_log(c, force=True)), sp.radsimp(c), sp.simplify(c)):
-        if form == 0:
+    attempts: tuple[Callable[[Any], Any], ...] = (
+        sp.expand,
+        lambda e: sp.cancel(sp.together(_by_exponentials(e))),
+        lambda e: sp.expand(sp.expand_log(e, force=True)),
+        sp.radsimp,
+        sp.simplify,
+    )
+    for attempt in attempts:
+        if attempt(c) == 0:
             return True
     if c.is_algebraic:
         return bool(sp.minimal_polynomial(c, X) == X)

@@ -52,11 +52,18 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
     return write_text(path, csv_text(header, rows))
 
 
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """A whole file. Raises `InputError` naming ``what`` was expected."""
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{what}: {str(path) or 'the empty path'} cannot be read ({reason})") from None
+
+
 def read_text(path: str | Path, what: str) -> str:
     """A whole text file. Raises `InputError` naming ``what`` was expected."""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{what}: {path} cannot be read ({error.strerror or error})") from None
+        return read_bytes(path, what).decode()
     except UnicodeDecodeError:
         raise InputError(f"{what}: {path} is not a text file in UTF-8") from None

@@ -16,13 +16,13 @@ def invert(e: Expr, a: Expr, b: Expr) -> Expr:
 
     The outermost function is peeled off until x is left; every branch is checked at an exact point.
     """
-    if e is X:
+    if e == X:
         return X
     current, level = e, Y
     inner_point = rational_between(a, b)
     if inner_point == 0:
         inner_point = rational_between(inner_point, b)  # branches are told apart off the zero
-    while current is not X:
+    while current != X:
         current, level = _step(current, level, inner_point, a, b)
     inverse = _tidy(level.subs(Y, X))
     if not in_language(inverse):
@@ -85,7 +85,7 @@ def _step(e: Expr, level: Expr, at: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]
             return inner, sp.log(level + sp.sqrt(level**2 + 1))
         if isinstance(e, sp.atan):
             return inner, sp.sin(level) / sp.cos(level)
-        if isinstance(e, sp.sin) and e.args[0] is X and less(-sp.pi / 2, at) and less(at, sp.pi / 2):
+        if isinstance(e, sp.sin) and e.args[0] == X and less(-sp.pi / 2, at) and less(at, sp.pi / 2):
             raise Undecided("the inverse sine is not in the grammar")
     # x/sqrt(1 + x^2) and its relatives: square, solve, keep the sign
     squared = sp.cancel(sp.together(e**2))

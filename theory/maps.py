@@ -227,6 +227,11 @@ class PiecewiseMap:
             a, b = _clip_range(a, b, self.known_from, self.known_to)
             if a is None or not e.has(X):
                 continue  # constants, undefined pieces, and what lies outside the window
+            line = _line(e)
+            if line is not None:  # most pieces of quantizers: no need for a root finder
+                zero = (level - line[1]) / line[0]
+                points += [zero] if less(a, zero) and less(zero, b) else []
+                continue
             roots = solve_level(e, level, a, b)
             points += roots.points
             if roots.window is not None:
@@ -473,6 +478,22 @@ class PiecewiseMap:
         )
         return PiecewiseMap(tuple(cuts), tuple(exprs), values, lo, hi).simplified()
 
+    def kept_on(self, lo: Expr, hi: Expr) -> PiecewiseMap:
+        """The same map on the open interval (lo, hi), continued by constants: its limits there, 0 where infinite."""
+        first = sum(1 for b in self.breaks if compare(b, lo) <= 0)
+        last = sum(1 for b in self.breaks if less(b, hi))
+        breaks, values = list(self.breaks[first:last]), list(self.values[first:last])
+        exprs = list(self.exprs[first : last + 1])
+        if lo != -OO:
+            start = limit_at(exprs[0], lo, 1)
+            start = _ZERO if start in (OO, -OO) else start
+            breaks, values, exprs = [lo, *breaks], [start, *values], [start, *exprs]
+        if hi != OO:
+            stop = limit_at(exprs[-1], hi, -1)
+            stop = _ZERO if stop in (OO, -OO) else stop
+            breaks, values, exprs = [*breaks, hi], [*values, stop], [*exprs, stop]
+        return PiecewiseMap(tuple(breaks), tuple(exprs), tuple(values))
+
     def undefined_on(self) -> tuple[Expr, Expr] | None:
         """A piece on which the map has no real value, or None."""
         for e, (a, b) in zip(self.exprs, self.ends, strict=True):
@@ -502,6 +523,13 @@ class PiecewiseMap:
         from theory.printing import to_text
 
         return to_text(self)
+
+
+def _line(e: Expr) -> tuple[Expr, Expr] | None:
+    """(slope, intercept) of an expression written as a line with rational coefficients."""
+    c, rest = e.as_independent(X, as_Add=True)
+    k, x = rest.as_independent(X, as_Add=False)
+    return (k, c) if x == X and k.is_Rational and c.is_Rational else None
 
 
 def _window_edge(e: Expr, offset: Expr, inner: Expr, side: int) -> Expr:

@@ -72,6 +72,8 @@ def to_text(m: PiecewiseMap) -> str:
         else:
             branches.append(f"({e}, x < {at})")
             branches.append(f"({expression_text(v)}, x == {at})")
+        if v is None and _has_value(m.exprs[i + 1], b):
+            branches.append(f"({_without_value(b)}, x == {at})")
     branches.append(f"({expression_text(m.exprs[-1])}, True)")
     return f"Piecewise({', '.join(branches)})"
 
@@ -98,8 +100,21 @@ def _by_modulus(m: PiecewiseMap) -> str | None:
             branches.append(f"({expression_text(inner)}, Abs(x) < {at})")
             if v is not None and not _value_is(outer, b, v):
                 branches.append(f"({expression_text(v)}, Abs(x) == {at})")
+            if v is None and _has_value(outer, b):
+                branches.append(f"(1/(Abs(x) - {expression_text(b)}), Abs(x) == {at})")
     branches.append(f"({expression_text(m.exprs[-1])}, True)")
     return f"Piecewise({', '.join(branches)})"
+
+
+def _without_value(b: Expr) -> str:
+    """An expression that has no value at b, for a map that has none there."""
+    return f"1/({expression_text(X - b)})"
+
+
+def _has_value(e: Expr, b: Expr) -> bool:
+    """Whether the expression of a neighbouring piece would give a value at b."""
+    at = e.subs(X, b)
+    return bool(at.is_finite is not False and not at.has(sp.nan, sp.zoo, sp.oo))
 
 
 def _value_is(e: Expr, b: Expr, v: Expr) -> bool:

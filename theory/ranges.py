@@ -124,9 +124,30 @@ def _increasing(kind: Any, a: Range) -> Range:
     return Range(-INF if lo is None else lo.lower(), INF if hi is None else hi.upper())
 
 
+def _damped(e: Expr, x: Range) -> tuple[Range, list[Expr]]:
+    """The range of the factors x^n exp(z) of a product together, where they fall for x > 0, and the other factors.
+
+    Apart they would give oo * 0. They fall where the logarithmic derivative n/x + z' is negative.
+    """
+    power, exponent, rest = sp.Integer(0), sp.Integer(0), []
+    for factor in e.args:
+        base, n = factor.as_base_exp() if factor.is_Pow else (factor, sp.Integer(1))
+        if base == X and n.is_positive and n.is_Rational:
+            power += n
+        elif isinstance(factor, sp.exp):
+            exponent += factor.args[0]
+        else:
+            rest.append(factor)
+    if power != 0 and exponent != 0 and x.lo > 0 and x.lo != INF:
+        rate = range_of(power / X + sp.diff(exponent, X), x)
+        if rate.hi <= 0:
+            return Range(_ZERO, Range.around(enclose(X**power * sp.exp(exponent), x.lo)).hi), rest
+    return Range(arb(1), arb(1)), list(e.args)
+
+
 def range_of(e: Expr, x: Range) -> Range:
     """A range that holds every finite value of e over the range of x; raises `Undecided` off the language."""
-    if e is X:
+    if e == X:
         return x
     if not e.has(X):
         return Range.around(enclose(e))
@@ -136,8 +157,9 @@ def range_of(e: Expr, x: Range) -> Range:
             total = _sum(total, range_of(term, x))
         return total
     if e.is_Mul:
-        total = range_of(e.args[0], x)
-        for factor in e.args[1:]:
+        damped, rest = _damped(e, x)
+        total = damped
+        for factor in rest:
             total = _product(total, range_of(factor, x))
         return total
     if e.is_Pow and e.exp.is_Rational:

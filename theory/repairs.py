@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import sympy as sp
 
 from theory.analytic import Expr, antiderivative, exp_rational, is_zero, limit_at, solve_level
+from theory.deadline import limit
 from theory.decision import decide
-from theory.errors import InputError, Undecided
+from theory.errors import InputError, OutOfTime, Undecided
 from theory.exact import X, equal, less, rational_between, sign_of
 from theory.maps import IDENTITY, OO, PiecewiseMap
 from theory.pairs import Decomposition, QuantizerPair, Verdict
@@ -29,8 +31,11 @@ class Repair:
     verdict: Verdict
 
 
-def repairs(pair: QuantizerPair, params: Mapping[str, Any] | None = None) -> Iterator[Repair]:
-    """All repairs of MATH.md, section 3, that exist and have closed forms; duplicates dropped."""
+def repairs(pair: QuantizerPair, params: Mapping[str, Any] | None = None, budget: float = math.inf) -> Iterator[Repair]:
+    """All repairs of MATH.md, section 3, that exist and have closed forms; duplicates dropped.
+
+    ``budget``: seconds that each of them may take, so that a hard one leaves time for the others.
+    """
     seen: list[QuantizerPair] = []
     for name, keeps, make in (
         ("integrate the backward map", "backward", _keep_backward),
@@ -39,7 +44,8 @@ def repairs(pair: QuantizerPair, params: Mapping[str, Any] | None = None) -> Ite
         ("flatten the backward map", "forward", _flatten_backward),
         ("levels of the forward map, transform from the backward map", "levels", _levels),
     ):
-        with contextlib.suppress(Undecided, InputError):
+        found = None
+        with contextlib.suppress(Undecided, InputError, OutOfTime), limit(budget):
             fixed, decomposition = make(pair)
             if any(_equal_pairs(fixed, other) for other in seen):
                 continue
@@ -47,10 +53,11 @@ def repairs(pair: QuantizerPair, params: Mapping[str, Any] | None = None) -> Ite
             verdict = decide(fixed)
             if not verdict.principled:
                 continue
-            known = _catalogued(fixed, params or {})
             parts = decomposition or verdict.decomposition
             if parts is not None:
-                yield Repair(known or name, keeps, fixed, parts, verdict)
+                found = Repair(_catalogued(fixed, params or {}) or name, keeps, fixed, parts, verdict)
+        if found is not None:
+            yield found
 
 
 def _equal_pairs(a: QuantizerPair, b: QuantizerPair) -> bool:

@@ -171,9 +171,7 @@ def starting_points(of: Problem, seed: int, starts: int = STARTS) -> Array:
     return np.asarray(0.5 * np.random.default_rng(key).standard_normal((starts, of.dimension)))
 
 
-def follow(
-    of: Problem, run: Scheme, start: Array, etas: Array, comparator: Array
-) -> Iterator[tuple[Gaps, Row | None]]:
+def follow(of: Problem, run: Scheme, start: Array, etas: Array, comparator: Array) -> Iterator[tuple[Gaps, Row | None]]:
     """Run PC++ and yield the gaps and the ledger (None in mode ``none``) after every step."""
     value = _objective(of, run)
     base = value(comparator) if run.regularizer is not None else of.value(comparator)

@@ -165,7 +165,7 @@ def _constant(c: Any) -> float:
 
 def _compile(e: Any, ops: Any) -> Lowered:
     """Plain float64 evaluation of an expression, one closure per node."""
-    if e is X:
+    if e == X:
         return lambda x: x
     if not e.has(X):
         value = _constant(e)
@@ -235,7 +235,7 @@ def _compile_power(e: Any, ops: Any) -> Lowered:
 
 def _majorant(e: Any, w: float, top: list[float]) -> float:
     """A bound of |e| on |x| <= w; ``top`` collects [largest argument of an exponential, largest power]."""
-    if e is X:
+    if e == X:
         return w
     if not e.has(X):
         return abs(_constant(e))

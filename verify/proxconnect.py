@@ -189,9 +189,7 @@ def scheme(pair: QuantizerPair, verdict: Verdict | None = None, mode: Mode | Non
             note = str(refusal)
     slope = lower(d.slope)
     affine = not d.transform.breaks and d.transform.exprs[0].is_polynomial(X) and sp.degree(d.transform.exprs[0], X) < 2
-    return Scheme(
-        chosen, lower(d.transform), lambda _, v: slope(v), path, r, _convexity(d.prox), bool(affine), note
-    )
+    return Scheme(chosen, lower(d.transform), lambda _, v: slope(v), path, r, _convexity(d.prox), bool(affine), note)
 
 
 def _convexity(prox: PiecewiseMap) -> bool | None:

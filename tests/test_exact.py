@@ -1,0 +1,57 @@
+"""Exact constants: order, equality, and the identity of the one variable."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+from flint import arb
+
+from theory.errors import InputError, Undecided
+from theory.exact import X, compare, enclose, rational_between, sign_of, to_float
+from theory.maps import PiecewiseMap
+
+
+def test_an_equal_copy_of_x_is_the_same_variable() -> None:
+    # sympy forgets symbols when its cache is full and then makes equal ones that are not identical
+    copy = sp.Symbol.__xnew__(sp.Symbol, "x", real=True)
+    assert copy is not X
+    assert copy == X
+    assert enclose(sp.exp(copy), arb(0)) == 1
+    assert PiecewiseMap.of(copy**2)(3) == 9
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "order"),
+    [
+        (sp.Rational(1, 3), sp.Rational(1, 3), 0),
+        (sp.sqrt(2), sp.Rational(141421356, 100000000), 1),
+        (sp.log(4), 2 * sp.log(2), 0),
+        (sp.pi, sp.Rational(355, 113), -1),
+        (-sp.oo, sp.Integer(0), -1),
+        (sp.sqrt(2) + sp.sqrt(3), sp.sqrt(5 + 2 * sp.sqrt(6)), 0),
+        (sp.exp(1) ** 100, sp.exp(100) - sp.Rational(1, 10**30), 1),
+    ],
+)
+def test_order_is_exact(a: sp.Expr, b: sp.Expr, order: int) -> None:
+    assert compare(a, b) == order
+    assert compare(b, a) == -order
+
+
+def test_what_no_algebra_shows_is_undecided() -> None:
+    with pytest.raises(Undecided):
+        sign_of(sp.zoo)
+
+
+def test_a_rational_between_is_between() -> None:
+    for a, b in ((sp.sqrt(2), sp.Rational(1414214, 1000000)), (-sp.oo, sp.Integer(-5)), (sp.pi, sp.oo)):
+        q = rational_between(a, b)
+        assert q.is_Rational
+        assert compare(a, q) < 0 < compare(b, q)
+    with pytest.raises(InputError):
+        rational_between(sp.Integer(1), sp.Integer(1))
+
+
+def test_floats_are_the_nearest() -> None:
+    assert to_float(sp.Rational(1, 10)) == 0.1
+    assert to_float(sp.sqrt(2)) == 2**0.5
+    assert to_float(-sp.oo) == float("-inf")

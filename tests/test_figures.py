@@ -1,0 +1,837 @@
+"""Figures, tables and the page: what is drawn is what the files say, and everybody can read it.
+
+Each rule is a function that returns what it found wrong, so that every rule also meets its mutant.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from html import unescape
+from html.parser import HTMLParser
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+import proxpair
+from figures import plots, report, style, tables
+from figures.data import Inputs, Table, read_table, read_verdicts
+from figures.sampling import read_map, trace
+from theory.catalogue import lookup
+from theory.commands import check_entry, synthesized_dict
+from theory.errors import InputError
+from theory.files import write_csv, write_text
+from verify import train
+from verify.converge import LEDGER_HEADER, SUMMARY_HEADER
+from verify.lowering import lower
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("BC", "BNN", "BNN+", "MD-tanh")
+HOSTILE = "<script>alert('x')</script> & \"quoted\" %_#{}$~^\\"
+
+
+# --------------------------------------------------------------------------- results to draw
+
+
+def catalogue_row(name: str) -> dict[str, Any]:
+    entry = lookup(name)
+    row = check_entry(name, {}, 10.0).as_dict()
+    texts = {"forward": entry.forward, "backward": entry.backward, "params": dict(entry.params)}
+    return {**row, "name": name, "title": entry.title, "year": entry.year, "source": entry.source, **texts}
+
+
+def write_runs(out: Path) -> None:
+    """Small made-up runs in the files and columns that converge and train write."""
+    steps = [*range(1, 31), 100, 1000]
+    summary = []
+    for problem in ("quadratic", "breast-cancer"):
+        for k, method in enumerate(("BC", "BNN")):
+            rows = []
+            for t in steps:
+                gap = 0.0 if (t == 1000 and k == 0) else (k + 1) / t
+                bound = 3 * (k + 1) / t if k == 0 else ""
+                cells = {"step": t, "closure_error": 1e-17 * k * t, "gap_best": gap, "gap_avg": 2 * gap, "bound": bound}
+                rows.append([cells.get(c, 0.5) for c in LEDGER_HEADER])
+            write_csv(out / "convergence" / f"ledger_{problem}_{method}.csv", LEDGER_HEADER, rows)
+            line: dict[str, Any] = {
+                "problem": problem,
+                "method": method,
+                "verdict": "smooth",
+                "mode": "advance",
+                "steps": 1000,
+            }
+            line |= {"regularizer": "nonconvex", "max_closure_error": 1e-14 * k, "min_D": 0.0, "bound": "", "note": ""}
+            summary.append([line.get(c, 0.25) for c in SUMMARY_HEADER])
+    lost = {"problem": "quadratic", "method": "BNN++", "verdict": "smooth", "mode": "none", "note": "F is not monotone"}
+    summary.append([lost.get(c, "") if c != "steps" else 1000 for c in SUMMARY_HEADER])
+    write_csv(out / "convergence" / "summary.csv", SUMMARY_HEADER, summary)
+    curves, ledger, results = [], [], []
+    for k, (method, verdict) in enumerate((("BC", "smooth"), ("BNN+", "smooth/unprincipled"))):
+        for seed in range(3):
+            for epoch in range(1, 7):
+                hard = 0.9 - 0.2 / epoch + 0.01 * seed
+                curves.append([method, seed, epoch, 5.0, 1.0 / epoch, hard + 0.02 * k, hard])
+                ledger.append([*(method, seed, epoch), *[0.5] * (len(train.LEDGER) - 3)])
+                ledger[-1][train.LEDGER.index("closure_error")] = 1e-16 * epoch
+        results.append([method, verdict, 3, 0.88, 0.01, 0.88 + 0.02 * k, math.nan, ""])
+    write_csv(out / "networks" / "curves.csv", train.CURVES, curves)
+    write_csv(out / "networks" / "ledger.csv", train.LEDGER, ledger)
+    write_csv(out / "networks" / "summary.csv", train.SUMMARY, results)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    return [catalogue_row(name) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def made() -> list[dict[str, Any]]:
+    return [{**synthesized_dict("tanh", "soft threshold", {}), "name": "tanh of soft threshold"}]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> Path:
+    """A folder with results, figures, tables and page."""
+    folder = tmp_path_factory.mktemp("results")
+    write_runs(folder)
+    write_text(folder / "catalogue.json", json.dumps(rows))
+    write_text(folder / "synthesized.json", json.dumps(made))
+    assert report.redraw(folder, []) == [folder / "index.html"]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(out: Path, rows: list[dict[str, Any]], made: list[dict[str, Any]]) -> Inputs:
+    return Inputs(out, rows, made, NAMES)
+
+
+FIGURES = ("maps", "convergence", "ledger", "curves", "accuracy", "pair-bnn", "pair-bnn-plus", "pair-md-tanh")
+
+
+# --------------------------------------------------------------------------- files
+
+
+def pdf_streams(data: bytes) -> dict[int, tuple[bytes, bytes]]:
+    """(dictionary, decoded stream) of every object of a PDF."""
+    found = {}
+    for match in re.finditer(rb"(\d+) 0 obj\n(.*?)\nendobj", data, re.S):
+        head, _, body = match.group(2).partition(b"stream\n")
+        body = body[: body.rfind(b"\nendstream")]
+        found[int(match.group(1))] = (head, zlib.decompress(body) if b"FlateDecode" in head else body)
+    return found
+
+
+def pdf_text(data: bytes) -> str:
+    """The text that a reader can select and search: codes read through the fonts' own Unicode tables."""
+    objects = pdf_streams(data)
+    tables_: dict[bytes, dict[int, str]] = {}
+    for head, _ in objects.values():
+        for name, number in re.findall(rb"/(F\d+) (\d+) 0 R", head):
+            unicode_ = re.search(rb"/ToUnicode (\d+) 0 R", objects[int(number)][0])
+            if unicode_ is None:
+                continue
+            codes: dict[int, str] = {}
+            for first, _, values in re.findall(rb"<(\w+)> <(\w+)> \[(.*?)\]", objects[int(unicode_.group(1))][1]):
+                for k, value in enumerate(re.findall(rb"<(\w+)>", values)):
+                    codes[int(first, 16) + k] = bytes.fromhex(value.decode()).decode("utf-16-be")
+            tables_[name] = codes
+    text = ""
+    for _, stream in objects.values():
+        font: dict[int, str] = {}
+        token = rb"/(F\d+) [\d.]+ Tf|\(((?:\\.|[^\\()])*)\)|(ET)"
+        for name, string, end in re.findall(token, stream, re.S) if b" Tf" in stream else ():
+            if name:
+                font = tables_.get(name, {})
+            elif end:
+                text += "\n"
+            else:
+                raw = re.sub(
+                    rb"\\(.)", lambda m: {b"n": b"\n", b"r": b"\r", b"t": b"\t"}.get(m[1], m[1]), string, flags=re.S
+                )
+                text += "".join(font.get(raw[i] * 256 + raw[i + 1], "?") for i in range(0, len(raw) - 1, 2))
+    return text
+
+
+def wrong_with_pdf(data: bytes) -> list[str]:
+    heads = b"\n".join(head for head, _ in pdf_streams(data).values())
+    found = []
+    if heads.count(b"/FontFile2") == 0 or heads.count(b"/FontDescriptor") // 2 > heads.count(b"/FontFile2"):
+        found.append("a font is not embedded as TrueType")
+    if b"/Type3" in heads:
+        found.append("a Type 3 font")
+    found += [f"it holds {word.decode()}" for word in (b"/CreationDate", b"/ModDate", b"/Producer") if word in heads]
+    return found
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_pdf_has_embedded_fonts_and_no_date(out: Path, name: str) -> None:
+    assert wrong_with_pdf((out / "figures" / f"{name}.pdf").read_bytes()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("maps", ["BNN+", "unprincipled", "latent weight x", "forward F(x)", "\N{MINUS SIGN}1"]),
+        ("pair-bnn", ["proximal map P(x)", "largest", "smallest"]),
+        ("convergence", ["step t", "breast-cancer", "gap of the best iterate"]),
+        ("accuracy", ["test accuracy after the last epoch (%)", "88.0 ± 1.0"]),
+    ],
+)
+def test_a_pdf_has_its_text_as_text(out: Path, name: str, words: list[str]) -> None:
+    text = pdf_text((out / "figures" / f"{name}.pdf").read_bytes())
+    assert [word for word in words if word not in text] == []
+
+
+def test_a_pdf_of_another_kind_would_be_seen() -> None:
+    figure = Figure(figsize=(2, 1))
+    FigureCanvasAgg(figure)
+    figure.subplots().set_title("Title")
+    with matplotlib.rc_context({"pdf.fonttype": 3}):
+        data = io.BytesIO()
+        figure.savefig(data, format="pdf")
+    found = wrong_with_pdf(data.getvalue())
+    assert {"a Type 3 font", "a font is not embedded as TrueType", "it holds /CreationDate"} <= set(found)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_png_is_drawn_at_200_dpi_without_a_date(out: Path, name: str) -> None:
+    with Image.open(out / "figures" / f"{name}.png") as image:
+        assert [round(d) for d in image.info["dpi"]] == [200, 200]
+        assert set(image.info) <= {"dpi", "Title"}
+
+
+@pytest.mark.parametrize("name", ["maps", "convergence", "accuracy", "pair-bnn", "pair-bnn-plus"])
+def test_redrawing_from_the_csv_file_alone_gives_the_same_bytes(
+    out: Path, inputs: Inputs, name: str, tmp_path: Path
+) -> None:
+    plot = plots.build(inputs, name)
+    assert plot is not None
+    table = Table.read((out / "figures" / f"{name}.csv").read_text())
+    plots.Plot(name, plot.title, "", "", table, plot.draw).write(tmp_path)
+    for kind in ("csv", "png", "pdf"):
+        assert (tmp_path / f"{name}.{kind}").read_bytes() == (out / "figures" / f"{name}.{kind}").read_bytes()
+
+
+def test_a_changed_csv_file_gives_another_picture(out: Path, inputs: Inputs, tmp_path: Path) -> None:
+    plot = plots.build(inputs, "pair-bnn")
+    assert plot is not None
+    text = (out / "figures" / "pair-bnn.csv").read_text()
+    changed = text.replace("BNN,lipschitz,forward,curve,1,2.5,1.0,", "BNN,lipschitz,forward,curve,1,2.5,0.5,")
+    assert changed != text
+    plots.Plot("pair-bnn", plot.title, "", "", Table.read(changed), plot.draw).write(tmp_path)
+    assert (tmp_path / "pair-bnn.png").read_bytes() != (out / "figures" / "pair-bnn.png").read_bytes()
+
+
+def test_another_process_with_other_settings_gives_the_same_bytes(out: Path, tmp_path: Path) -> None:
+    """Another hash seed, another matplotlibrc, another folder, another minute: the same page and pictures."""
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\npdf.fonttype: 3\nsavefig.dpi: 30\n")
+    copy = tmp_path / "copy"
+    for path in out.rglob("*"):
+        if path.suffix in {".csv", ".json"} and path.parent.name not in {"figures", "tables"}:
+            (copy / path.relative_to(out)).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path.relative_to(out)).write_bytes(path.read_bytes())
+    code = f"from pathlib import Path; from figures.report import redraw; redraw(Path({str(copy)!r}), [])"
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    files = sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(copy) for p in copy.rglob("*") if p.is_file())
+    assert [p for p in files if (out / p).read_bytes() != (copy / p).read_bytes()] == []
+
+
+def test_drawing_leaves_the_callers_settings_alone(inputs: Inputs, tmp_path: Path) -> None:
+    plot = plots.build(inputs, "pair-bc")
+    assert plot is not None
+    with matplotlib.rc_context({"font.size": 31.0}):
+        plot.write(tmp_path)
+        assert matplotlib.rcParams["font.size"] == 31.0
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+# --------------------------------------------------------------------------- what is drawn
+
+
+def drawn(inputs: Inputs, name: str) -> tuple[Table, Figure]:
+    plot = plots.build(inputs, name)
+    assert plot is not None
+    with style.drawing():
+        return plot.table, plot.draw(plot.table)
+
+
+def points_of(figure: Figure) -> set[tuple[float, float]]:
+    return {
+        (float(x), float(y)) for axes in figure.axes for line in axes.lines for x, y in np.asarray(line.get_xydata())
+    }
+
+
+@pytest.mark.parametrize("name", ["maps", "pair-bnn", "pair-bnn-plus", "pair-md-tanh"])
+def test_every_point_of_the_csv_file_is_in_the_picture(inputs: Inputs, name: str) -> None:
+    table, figure = drawn(inputs, name)
+    wanted = {(float(row["x"]), float(row["y"])) for row in table.rows if row["kind"] in {"curve", "tie", "limit"}}
+    assert len(wanted) > 20
+    assert wanted <= points_of(figure)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"), [("ledger", ("position", "largest_closure_error")), ("convergence", ("step", "value"))]
+)
+def test_every_value_of_the_csv_file_is_in_the_picture(inputs: Inputs, name: str, keys: tuple[str, str]) -> None:
+    table, figure = drawn(inputs, name)
+    wanted = {
+        (float(r[keys[0]]), float(r[keys[1]])) for r in table.rows if float(r[keys[1]]) > 1e-10 or name == "ledger"
+    }
+    wanted = {p for p in wanted if p[1] > 0}
+    assert len(wanted) > 20
+    assert wanted <= points_of(figure)
+
+
+def test_ties_are_filled_and_limits_open(inputs: Inputs) -> None:
+    _, figure = drawn(inputs, "pair-bc")
+    forward = figure.axes[0]
+    marks = {
+        (float(x), float(y)): line.get_markerfacecolor() == "white"
+        for line in forward.lines
+        if line.get_marker() == "o"
+        for x, y in np.asarray(line.get_xydata())
+    }
+    assert marks == {(0.0, 0.0): False, (0.0, -1.0): True, (0.0, 1.0): True}
+
+
+def test_means_and_deviations_are_those_of_the_seeds(inputs: Inputs) -> None:
+    plot = plots.build(inputs, "curves")
+    assert plot is not None
+    last = plot.table.where(method="BC", epoch="6", kind="hard")[0]
+    values = [0.9 - 0.2 / 6 + 0.01 * seed for seed in range(3)]
+    assert float(last["mean"]) == pytest.approx(np.mean(values))
+    assert float(last["std"]) == pytest.approx(np.std(values, ddof=1))
+
+
+def test_the_ledger_figure_shows_the_largest_error_so_far(inputs: Inputs) -> None:
+    plot = plots.build(inputs, "ledger")
+    assert plot is not None
+    errors = [float(r["largest_closure_error"]) for r in plot.table.where(part="quadratic", run="BNN")]
+    assert errors == sorted(errors)
+    assert errors[-1] == pytest.approx(1e-14)
+
+
+# --------------------------------------------------------------------------- can it be read?
+
+
+def texts_of(axes: Axes) -> list[Text]:
+    found = [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        edge = 1e-9 * (high - low)
+        ticks = [t for t in axis.get_major_ticks() if low - edge <= t.get_loc() <= high + edge]
+        found += [t.label1 for t in ticks if t.label1.get_visible()]
+    return [t for t in found if t.get_visible() and t.get_text().strip()]
+
+
+def wrong_with_layout(figure: Figure) -> list[str]:
+    """Texts that leave the figure, texts that overlap, axes without names, legends without entries."""
+    figure.draw_without_rendering()
+    found = []
+    boxes: list[tuple[str, Any]] = []
+    for axes in figure.axes:
+        if not axes.axison:
+            continue
+        boxes += [(t.get_text(), t.get_window_extent()) for t in texts_of(axes)]
+    for legend in [*figure.legends, *(inner for a in figure.axes if (inner := a.get_legend()))]:
+        words = legend.get_texts()
+        if not words or not all(w.get_text().strip() for w in words):
+            found.append("an empty legend")
+        if legend in figure.legends:
+            boxes += [(w.get_text(), w.get_window_extent()) for w in words]
+    frame = figure.bbox
+    for text, box in boxes:
+        if box.x0 < frame.x0 - 1 or box.y0 < frame.y0 - 1 or box.x1 > frame.x1 + 1 or box.y1 > frame.y1 + 1:
+            found.append(f"{text!r} is clipped")
+    for (a, p), (b, q) in combinations(boxes, 2):
+        if min(p.x1, q.x1) - max(p.x0, q.x0) > 2 and min(p.y1, q.y1) - max(p.y0, q.y0) > 2:
+            found.append(f"{a!r} overlaps {b!r}")
+    for axes in figure.axes:
+        shown = axes.axison and (axes.lines or axes.collections)
+        spec = axes.get_subplotspec()
+        if not shown or spec is None:
+            continue
+        if any(t.label1.get_visible() for t in axes.xaxis.get_major_ticks()) and not axes.get_xlabel():
+            found.append("an x axis without a name")
+        named = axes.get_ylabel() or "$" in axes.get_title() or any(t.get_text() for t in axes.get_yticklabels())
+        if not named and spec.is_first_col():
+            found.append("a y axis without a name")
+        numbers_only = all(re.fullmatch(r"[\d.,\N{MINUS SIGN}-]*|\$.*\$", t.get_text()) for t in axes.get_yticklabels())
+        if spec.is_first_col() and numbers_only and not axes.get_ylabel() and "$" not in axes.get_title():
+            found.append("a y axis without a name")
+    return found
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "pair-bc", "synthesized-tanh-of-soft-threshold"])
+def test_nothing_overlaps_is_clipped_or_lacks_a_name(inputs: Inputs, name: str) -> None:
+    with style.drawing():
+        plot = plots.build(inputs, name)
+        assert plot is not None
+        assert wrong_with_layout(plot.draw(plot.table)) == []
+
+
+def spoil_label(figure: Figure) -> None:
+    for axes in figure.axes:
+        axes.set_xlabel("")
+
+
+def spoil_title(figure: Figure) -> None:
+    figure.set_layout_engine("none")
+    figure.axes[0].set_title("far too long a title " * 20)
+
+
+def spoil_overlap(figure: Figure) -> None:
+    for _ in range(2):
+        figure.axes[0].text(0.5, 0.5, "in the way", transform=figure.axes[0].transAxes)
+
+
+def spoil_legend(figure: Figure) -> None:
+    figure.axes[0].legend(handles=[])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_label, "without a name"),
+        (spoil_title, "clipped"),
+        (spoil_overlap, "overlaps"),
+        (spoil_legend, "empty legend"),
+    ],
+)
+def test_a_spoiled_layout_would_be_seen(inputs: Inputs, spoil: Callable[[Figure], None], words: str) -> None:
+    with style.drawing():
+        plot = plots.build(inputs, "ledger")
+        assert plot is not None
+        figure = plot.draw(plot.table)
+        spoil(figure)
+        assert any(words in w for w in wrong_with_layout(figure))
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_lines_differ_without_colour() -> None:
+    chosen = style.line_styles([f"m{i}" for i in range(24)])
+    assert len({(s.color, s.dash, s.marker) for s in chosen.values()}) == 24
+    assert len({(s.dash, s.marker) for s in list(chosen.values())[:8]}) == 8
+    assert len({s.color for s in list(chosen.values())[:8]}) == 8
+    assert all(contrast(s.color, "#FFFFFF") > 2 for s in chosen.values())
+
+
+def test_a_method_keeps_its_line_in_every_figure() -> None:
+    order = ("FP", "BC", "PC", "BNN")
+    some = style.line_styles(["BNN", "BC"], order)
+    every = style.line_styles(["FP", "BC", "BNN"], order)
+    assert some["BC"] == every["BC"]
+    assert some["BNN"] == every["BNN"]
+    assert style.line_styles(["a", "b"]) != style.line_styles(["b", "a"])
+
+
+# --------------------------------------------------------------------------- sampling
+
+
+def test_ties_and_limits_are_those_stated() -> None:
+    points = trace(read_map("Piecewise((1, Abs(x) <= 1), (0, True))"), -2.0, 2.0)
+    assert {(p.kind, p.x, p.y) for p in points if p.kind != "curve"} == {
+        *(("tie", -1.0, 1.0), ("tie", 1.0, 1.0)),
+        *(("limit", -1.0, 0.0), ("limit", 1.0, 0.0)),
+    }
+
+
+def test_a_continuous_map_has_no_marks() -> None:
+    assert {p.kind for p in trace(read_map("clip(x, -1, 1)"), -2.0, 2.0)} == {"curve"}
+
+
+def test_infinite_pieces_are_kept_as_such() -> None:
+    points = trace(read_map("Piecewise((oo, x < 0), (x, True))"), -1.0, 1.0)
+    assert [(p.x, p.y) for p in points if p.kind == "infinite"] == [(-1.0, math.inf), (0.0, math.inf)]
+    assert not any(p.kind == "curve" and p.x < 0 for p in points)
+
+
+def farthest_chord(points: list[tuple[float, float]], f: Callable[[Any], Any]) -> float:
+    xs, ys = map(np.array, zip(*points, strict=True))
+    dense = np.linspace(xs[0], xs[-1], 20_001)
+    return float(np.max(np.abs(np.interp(dense, xs, ys) - f(dense))))
+
+
+@pytest.mark.parametrize(
+    "text", ["tanh(20*x)", "5*(2 - 5*x*tanh(5*x/2))/(1 + cosh(5*x))", "x**3/4 - x", "erf(3*x - 1)"]
+)
+def test_chords_stay_on_the_curve(text: str) -> None:
+    m = read_map(text)
+    f = lower(m)
+    points = [(p.x, p.y) for p in trace(m, -2.5, 2.5)]
+    height = max(y for _, y in points) - min(y for _, y in points)
+    assert farthest_chord(points, f) < 0.004 * height
+    assert farthest_chord(points[::8] + points[-1:], f) > 0.004 * height  # the mutant: too few points
+    assert len(points) < 1500
+
+
+# --------------------------------------------------------------------------- the page
+
+VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """What the checks need of a page; ``problems`` holds tags that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.feed(text)
+        self.close()
+        if self.open:
+            self.problems.append(f"not closed: {self.open}")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> out of place")
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.text[self.open[-1]] = self.text.get(self.open[-1], "") + data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def wrong_with_page(text: str, folder: Path) -> list[str]:
+    page = Page(text)
+    found = list(page.problems)
+    found += [f"an image without words: {a.get('src')}" for a in page.all("img") if not (a.get("alt") or "").strip()]
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    found += [f"twice the id {i}" for i in set(ids) if ids.count(i) > 1]
+    for _, attrs in page.tags:
+        for key in ("href", "src"):
+            link = attrs.get(key)
+            if link is None:
+                continue
+            if link.startswith("#"):
+                if link[1:] not in ids:
+                    found.append(f"a link to nowhere: {link}")
+            elif ":" in link or link.startswith("/") or not (folder / link).is_file():
+                found.append(f"a link that leads out: {link}")
+    if len(page.all("h1")) != 1 or page.all("html")[0].get("lang") != "en" or len(page.all("main")) != 1:
+        found.append("no single h1, language or main")
+    if len(page.all("script")) > 1:
+        found.append("another script")
+    if "http" in re.sub(r"<math.*?</math>", "", text):
+        found.append("an address on a network")
+    if {name for name, _ in page.tags} & {"iframe", "object", "embed", "link"}:
+        found.append("something from outside")
+    if "aria-sort" in text and "table.sortable" not in page.text.get("script", ""):
+        found.append("no script that sorts")
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["index.html", "tables/catalogue.html", "tables/convergence.html", "tables/networks.html"]
+)
+def test_a_page_is_whole(out: Path, name: str) -> None:
+    assert wrong_with_page((out / name).read_text(), out) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (r'alt="[^"]+"', 'alt=""', "without words"),
+        (r'href="figures/maps.pdf"', 'href="figures/map.pdf"', "leads out"),
+        (r'src="figures/maps.png"', 'src="https://example.org/maps.png"', "leads out"),
+        (r'href="#networks"', 'href="#network"', "nowhere"),
+        (r"</details>", "", "out of place"),
+        (r"table\.sortable", "table", "sorts"),
+        (r' lang="en"', "", "language"),
+    ],
+)
+def test_a_spoiled_page_would_be_seen(out: Path, old: str, new: str, words: str) -> None:
+    text = (out / "index.html").read_text()
+    spoiled = re.sub(old, new, text, count=1)
+    assert spoiled != text
+    assert any(words in w for w in wrong_with_page(spoiled, out))
+
+
+def test_the_page_shows_every_figure_table_and_verdict(out: Path, inputs: Inputs) -> None:
+    page = Page((out / "index.html").read_text())
+    shown = {a["src"] for a in page.all("img")}
+    assert shown == {f"figures/{name}.png" for name in plots.names(inputs)}
+    assert {a.get("id") for a in page.all("details")} == set(plots.pair_names(inputs))
+    assert len(page.all("table")) >= 4
+    assert all(a.get("width") and a.get("height") for a in page.all("img"))
+
+
+def test_the_page_holds_neither_path_nor_time(out: Path) -> None:
+    text = (out / "index.html").read_text()
+    assert str(out) not in text
+    assert "seconds" not in text
+
+
+def test_hostile_texts_stay_texts(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    keys = ("name", "title", "source", "scope", "reason")
+    hostile = {**rows[2], **dict.fromkeys(keys, HOSTILE), "notes": [HOSTILE]}
+    hostile["witness"] = {"kind": HOSTILE, "points": [HOSTILE], "sentence": HOSTILE}
+    hostile["repairs"] = [{**hostile["repairs"][0], "name": HOSTILE, "keeps": HOSTILE}]
+    report.build(tmp_path, [hostile], [])
+    text = (tmp_path / "index.html").read_text()
+    assert wrong_with_page(text, tmp_path) == []
+    assert "alert('x')" in Page(text).text["h3"]
+    assert wrong_with_page((tmp_path / "tables" / "catalogue.html").read_text(), tmp_path) == []
+    # the mutant: the same text let through as it is
+    assert "another script" in wrong_with_page(unescape(text), tmp_path)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_of_the_page_have_enough_contrast(scheme: int) -> None:
+    blocks = re.findall(r":root \{([^}]*)\}", tables.TABLE_STYLE)
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[scheme]))
+    pairs = [(a, b) for a in ("ink", "soft", "link") for b in ("paper", "wash")]
+    pairs += [(g, f"{g}-bg") for g in style.GRADE_SIGN]
+    assert {a: round(contrast(colors[a], colors[b]), 2) for a, b in pairs if contrast(colors[a], colors[b]) < 4.5} == {}
+    assert contrast("#999999", "#ffffff") < 4.5
+
+
+def test_badges_differ_without_colour() -> None:
+    borders = {g: re.search(rf"\.badge\.{g} {{[^}}]*border-style: (\w+)", tables.TABLE_STYLE) for g in style.GRADE_SIGN}
+    assert len({b.group(1) for b in borders.values() if b}) == 4
+    assert len({re.sub("<[^>]*>", "", tables.badge(g)) for g in style.GRADE_SIGN}) == 4
+    assert tables.badge("smooth/unprincipled").count("badge ") == 2
+    assert tables.badge("<b>") == "&lt;b&gt;"
+
+
+# --------------------------------------------------------------------------- tables
+
+
+def wrong_with_latex(text: str) -> list[str]:
+    """Unescaped special characters outside formulas, unbalanced braces, rows with another number of cells."""
+    found = []
+    body = text.split("\\midrule\n")[1].split("\\bottomrule")[0]
+    columns = len(re.findall(r"[lr]", re.search(r"\\begin\{tabular\}\{(\w+)\}", text).group(1)))  # type: ignore[union-attr]
+    for line in body.strip().split("\n"):
+        plain = re.sub(r"(?<!\\)\$.*?(?<!\\)\$", "", line)
+        plain = re.sub(r"\\(?:text\w+\{\}|[{}$&%#_])", "", plain)
+        if plain.count("&") != columns - 1 or not plain.endswith("\\\\"):
+            found.append(f"a row of another length: {line}")
+        if re.search(r"[%#$_^~<>{}|]|\\(?!\\)(?!texttt)", plain.replace("\\\\", "")):
+            found.append(f"a special character: {line}")
+    if text.replace("\\{", "").replace("\\}", "").count("{") != text.replace("\\{", "").replace("\\}", "").count("}"):
+        found.append("braces do not match")
+    return found
+
+
+@pytest.mark.parametrize("name", ["catalogue", "synthesized", "convergence", "networks"])
+def test_latex_tables_are_sound(out: Path, name: str) -> None:
+    text = (out / "tables" / f"{name}.tex").read_text()
+    assert wrong_with_latex(text) == []
+    assert "\\toprule" in text
+    assert "booktabs" in text
+
+
+def test_latex_escapes_every_special_character() -> None:
+    sheet = tables.Sheet("t", "", (tables.Column("a & b"), tables.Column("n", "number")), ((HOSTILE, -1.5e-16),))
+    text = sheet.latex()
+    assert wrong_with_latex(text) == []
+    assert "a \\& b" in text
+    assert "$-1.5 \\cdot 10^{-16}$" in text
+    assert wrong_with_latex(text.replace("\\&", "&").replace("\\%", "%").replace("\\_", "_")) != []
+    assert tables.latex_text("\\") == "\\textbackslash{}"
+
+
+def test_csv_tables_keep_every_digit_and_the_texts(out: Path, rows: list[dict[str, Any]]) -> None:
+    with (out / "tables" / "catalogue.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [r["Method"] for r in read] == list(NAMES)
+    assert [r["Verdict"] for r in read] == [row["verdict"] for row in rows]
+    assert read[1]["Largest r(x)"] == rows[1]["regularizer"]["largest"]
+    assert read[2]["Convex r"] == ""
+    assert read[0]["Convex r"] == "false"
+    sheet = tables.Sheet("t", "", (tables.Column("v", "number"),), ((0.1 + 0.2,),))
+    assert sheet.csv() == "v\n0.30000000000000004\n"
+
+
+def test_numbers_sort_by_value_and_missing_ones_last() -> None:
+    sheet = tables.Sheet("t", "", (tables.Column("k"), tables.Column("v", "number")), (("a", 1e-7), ("b", None)))
+    html = sheet.html()
+    assert 'data-sort="1e-07"' in html
+    assert 'data-sort=""' in html
+    assert "1·10<sup>\N{MINUS SIGN}7</sup>" in html
+
+
+def test_formulas_show_ties() -> None:
+    text = tables.formula("sign(x)", (), "x", "F")
+    assert "<mo>=</mo><mn>0</mn></mtd>" in text
+    assert "<mn>\N{MINUS SIGN}1</mn>" in text
+    assert Page(text).problems == []
+    assert "<mi>v</mi>" in tables.formula("x**2", (), "v", "T")
+    assert "∞" in tables.formula("Piecewise((oo, x < 0), (0, True))")
+    assert tables.formula("sign(sin(x))") == "<code>sign(sin(x))</code>"
+
+
+# --------------------------------------------------------------------------- names, and what is missing
+
+
+def test_figure_names_are_distinct_and_plain(rows: list[dict[str, Any]]) -> None:
+    same = [{**rows[0], "name": name} for name in ("A b", "A-b", "BNN", "BNN+", "BNN++", "./..", "é")]
+    found = plots.pair_names(Inputs(Path(), same))
+    assert len(set(found)) == len(same)
+    assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in found)
+
+
+def run_figures(*words: str) -> int:
+    return proxpair.main(["figures", *words])
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([], "proxpair paper"),
+        (["maps"], "proxpair paper"),
+        (["pair-bnn"], "proxpair paper"),
+        (["convergence"], "proxpair converge"),
+        (["ledger"], "proxpair converge"),
+        (["curves"], "proxpair train"),
+        (["accuracy"], "proxpair train"),
+        (["nothing"], "maps, convergence"),
+    ],
+)
+def test_missing_results_name_the_command_that_makes_them(
+    names: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_figures(*names, "--out", str(tmp_path / "none")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert words in captured.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_command_redraws_one_figure(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "catalogue.json").write_bytes((out / "catalogue.json").read_bytes())
+    assert run_figures("pair-bnn-plus", "--out", str(tmp_path)) == 0
+    assert str(tmp_path / "figures" / "pair-bnn-plus.png") in capsys.readouterr().out
+    for kind in ("png", "pdf", "csv"):
+        name = f"figures/pair-bnn-plus.{kind}"
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_a_page_without_runs_says_how_to_make_them(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    report.build(tmp_path, rows[:1], [])
+    text = (tmp_path / "index.html").read_text()
+    assert wrong_with_page(text, tmp_path) == []
+    assert "proxpair converge" in text
+    assert "proxpair train" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"a": 1}',
+        '[{"name": "a"}]',
+        '[{"name": "a", "forward": "x", "backward": "1", "verdict": "good"}]',
+    ],
+)
+def test_broken_verdicts_are_refused(text: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path / "catalogue.json", text)
+    with pytest.raises(InputError, match=r"catalogue\.json"):
+        read_verdicts(path, "proxpair paper")
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", "a\n1\n", "a,b\n1\n", "a,b\n1,x\n", "a,b\n1,nan\n"])
+def test_broken_results_are_refused(text: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path / "summary.csv", text)
+    with pytest.raises(InputError, match="proxpair converge"):
+        read_table(path, ("a", "b"), "proxpair converge", ("b",))
+
+
+def test_sound_results_are_read(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "summary.csv", "a,b\nx,1e-3\n")
+    assert read_table(path, ("a", "b"), "", ("b",)).rows == ({"a": "x", "b": "1e-3"},)
+
+
+def test_runs_without_any_ledger_are_drawn(out: Path, tmp_path: Path) -> None:
+    for name in ("networks/summary.csv", "networks/curves.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    write_csv(tmp_path / "networks" / "ledger.csv", train.LEDGER, [])
+    assert plots.build(Inputs(tmp_path), "ledger") is None
+    assert plots.build(Inputs(tmp_path), "accuracy") is not None
+
+
+def test_an_incomplete_run_writes_nothing(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("catalogue.json", "synthesized.json", "networks/summary.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    assert run_figures("--out", str(tmp_path)) == 2
+    assert "curves.csv is missing" in capsys.readouterr().err
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("repairs", [1]),
+        ("repairs", [{"name": "a"}]),
+        ("params", []),
+        ("prox", 3),
+        ("regularizer", "0"),
+        ("witness", "x"),
+    ],
+)
+def test_rows_of_another_shape_are_refused(rows: list[dict[str, Any]], key: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"entry 1"):
+        report.build(tmp_path, [{**rows[0], key: value}], [])
+
+
+def test_a_pair_without_closed_form_is_drawn_with_a_note(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    implicit = {**rows[3], "transform": None, "regularizer": {"largest": None, "smallest": None}}
+    implicit["implicit"] = {"transform": "the inverse of a sum", "regularizer": "its integral"}
+    wavy = {
+        **rows[2],
+        "name": "BiPer",
+        "forward": "sign(sin(x))",
+        "backward": "1",
+        "verdict": "undecided",
+        "params": {},
+    }
+    report.build(tmp_path, [implicit, wavy], [])
+    text = (tmp_path / "index.html").read_text()
+    assert "the inverse of a sum" in text
+    assert "no closed form" in pdf_text((tmp_path / "figures" / "pair-md-tanh.pdf").read_bytes())
+    assert "note" in (tmp_path / "figures" / "pair-biper.csv").read_text()

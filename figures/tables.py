@@ -329,7 +329,10 @@ def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
                 *(row.get("reason"), row.get("title"), row.get("source")),
             )
         )
-    caption = "Every catalogued pair with its verdict. Literal criterion: the paper's criterion read word by word."
+    caption = (
+        "Every catalogued pair with its verdict. Literal criterion: F and B are functions of the integral of dF/B, "
+        "with 0/0 := 0."
+    )
     return Sheet("catalogue", caption, columns, tuple(cells), tuple(_params(row) for row in rows))
 
 

@@ -267,10 +267,12 @@ def _within(end: float, stage: Callable[[], None]) -> None:
 def _collect(pair: QuantizerPair, values: Mapping[str, Any], budget: float, found: list[Repair]) -> None:
     for r in repairs(pair, values, budget):
         try:
-            repair_dict(r)
-        except Undecided:
-            continue  # only repairs that can be written down are offered
-        found.append(r)
+            written = repair_dict(r)
+            readable = all(not parse(written[k], what=k).windowed for k in ("forward", "backward"))
+        except (Undecided, InputError):
+            continue  # only repairs that can be written down and read back are offered
+        if readable:
+            found.append(r)
 
 
 def _unwritten(v: Verdict) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 from theory.errors import OutOfTime
 
 _REPEAT = 0.05  # the alarm fires again in case a library's bare except swallowed the first one
+_SOON = 2e-3  # seconds until it rings again where it could not be heard
 _LONGEST = 1e6  # seconds; a longer limit is the same as this one
 _EARLY = 1e-3  # seconds by which a timer may ring before the monotonic clock agrees
 GRACE = 0.25  # seconds that a child may overrun before it is killed
@@ -66,8 +67,10 @@ class limit:
     def _ring(self, _: int, frame: Any) -> None:
         if not self.armed or time.monotonic() < self.start + self.seconds - _EARLY:
             return
-        # entering and leaving a limit is not interrupted, or an alarm would be left armed; the alarm rings again
-        if frame is not None and (frame.f_code in _EDGES or _is_lost(frame)):
+        if frame is not None and frame.f_code in _EDGES:
+            return  # entering and leaving is done whole, or an alarm would be left armed; it rings again
+        if _is_lost(frame):
+            signal.setitimer(signal.ITIMER_REAL, _SOON, _REPEAT)
             return
         raise self.raised
 

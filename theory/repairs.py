@@ -90,10 +90,11 @@ def primitive(b: PiecewiseMap) -> PiecewiseMap:
 
 
 def _centre(f: PiecewiseMap) -> Expr:
-    """The midpoint of F's limits at 0."""
+    """The midpoint of F's limits at 0, or 0 where F is unbounded there."""
     g = f.refine([sp.Integer(0)])
     k = next(i for i, x in enumerate(g.breaks) if equal(x, sp.Integer(0)))
-    return (g.left(k) + g.right(k)) / 2
+    ends = g.left(k), g.right(k)
+    return sp.Integer(0) if {OO, -OO} & {*ends} else sum(ends) / 2
 
 
 def _keep_backward(pair: QuantizerPair) -> tuple[QuantizerPair, Decomposition | None]:

@@ -6,9 +6,12 @@ import pytest
 import sympy as sp
 from flint import arb
 
+from theory.decision import decide
 from theory.errors import InputError, Undecided
 from theory.exact import X, compare, enclose, rational_between, sign_of, to_float
 from theory.maps import PiecewiseMap
+from theory.pairs import QuantizerPair
+from theory.parser import parse
 
 
 def test_an_equal_copy_of_x_is_the_same_variable() -> None:
@@ -55,3 +58,13 @@ def test_floats_are_the_nearest() -> None:
     assert to_float(sp.Rational(1, 10)) == 0.1
     assert to_float(sp.sqrt(2)) == 2**0.5
     assert to_float(-sp.oo) == float("-inf")
+
+
+@pytest.mark.parametrize("backward", ["1/(1 + Abs(x))", "1 + Abs(x)", "1 - x/(1 + Abs(x))/2"])
+def test_logarithms_of_negative_numbers_do_not_reach_the_proximal_map(backward: str) -> None:
+    pair = QuantizerPair(parse("x"), parse(backward))
+    decomposition = decide(pair).decomposition
+    assert decomposition is not None
+    assert decomposition.prox is not None
+    assert not any(e.has(sp.I) for e in decomposition.prox.exprs)
+    assert parse(str(decomposition.prox)).agrees(decomposition.prox)

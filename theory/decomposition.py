@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from theory.analytic import Expr, antiderivative, into_language, limit_at
-from theory.decision import Anatomy, Node, _between, _fits
+from theory.decision import Anatomy, Node, Piece, _between, _fits
 from theory.errors import Undecided
 from theory.exact import X, compare, equal, less, rational_between, sign_of
+from theory.graphs import MonotoneGraph, real_logs
 from theory.inverse import invert
 from theory.maps import OO, PiecewiseMap
 from theory.pairs import Decomposition, Regularizer
@@ -163,7 +164,7 @@ class _Layout:
             if piece.kind == "K":
                 self.p.append(here)
                 continue
-            e = X if piece.kind == "Z" else _primitive(piece.f, piece.g, piece.ratio)
+            e = X if piece.kind == "Z" else _primitive(piece)
             if i == 0:
                 self.p.append(e)
                 if self.parts.nodes:
@@ -311,12 +312,14 @@ class _Layout:
         return _composed(piece.f, inverse), _composed(piece.g, inverse)
 
 
-def _primitive(f: Expr, g: Expr, ratio: Expr) -> Expr:
-    if not ratio.has(X):
-        return ratio * X
-    if not g.has(X):
-        return f / g
-    return antiderivative(ratio)
+def _primitive(piece: Piece) -> Expr:
+    """A real integral of F'/B on an S piece."""
+    if not piece.ratio.has(X):
+        return piece.ratio * X
+    if not piece.g.has(X):
+        return piece.f / piece.g
+    integral = antiderivative(piece.ratio)
+    return real_logs(integral, piece.a, piece.b) if integral.has(sp.log) else integral
 
 
 def _finite(value: Expr, e: Expr, at: Expr) -> Expr:
@@ -351,8 +354,6 @@ def _smaller(a: Expr, b: Expr) -> Expr:
 
 def regularizer_pair(prox: PiecewiseMap) -> Regularizer:
     """Both canonical regularizers of P, or None where no closed form was found."""
-    from theory.graphs import MonotoneGraph
-
     try:
         largest, smallest = MonotoneGraph.of(prox).regularizers()
         return Regularizer(largest, smallest)

@@ -118,14 +118,14 @@ def _conjugate(q: GraphPiece) -> Expr:
         return sp.integrate(sp.expand(inverse), X)
     ends = limit_at(q.p, q.lo, 1), limit_at(q.p, q.hi, -1)
     try:
-        return _real_logs(_integral_with_logs(_real_logs(inverse, *ends)), *ends)
+        return real_logs(_integral_with_logs(real_logs(inverse, *ends)), *ends)
     except Undecided:
         conjugate = X * inverse - antiderivative(q.p).subs(X, inverse)
-        return _real_logs(conjugate, *ends)
+        return real_logs(conjugate, *ends)
 
 
-def _real_logs(e: Expr, a: Expr, b: Expr) -> Expr:
-    """Every log of a rational function on (a, b) as a sum of logs of its positive factors."""
+def real_logs(e: Expr, a: Expr, b: Expr) -> Expr:
+    """e up to a constant, every log of a rational function on (a, b) as a sum of logs of positive factors."""
 
     def split(arg: Expr) -> Expr:
         if not arg.is_rational_function(X):
@@ -142,7 +142,7 @@ def _real_logs(e: Expr, a: Expr, b: Expr) -> Expr:
                 total = total + sign * power * sp.log(s * factor)
         return total + sp.log(sp.Abs(constant))
 
-    return sp.expand(e, log=False).replace(lambda n: n is sp.pi * sp.I, lambda _: sp.Integer(0)).replace(sp.log, split)
+    return sp.expand(e, log=False).replace(lambda n: n == sp.pi * sp.I, lambda _: sp.Integer(0)).replace(sp.log, split)
 
 
 def _integral_with_logs(e: Expr) -> Expr:

@@ -22,9 +22,17 @@ def test_a_monotone_transform_across_a_jump_is_taken(transform: str) -> None:
     assert synthesize(parse(transform), parse("sign(x)")).verdict.principled
 
 
-@pytest.mark.parametrize("prox", ["-x", "-sign(x)", "x**2"])
-def test_a_proximal_map_must_be_monotone(prox: str) -> None:
-    with pytest.raises(InputError, match="must be monotone"):
+@pytest.mark.parametrize(
+    ("prox", "where"),
+    [
+        ("-x", "decreases at x = "),
+        ("x**2", "decreases at x = "),
+        ("-sign(x)", "jumps downward at x = 0"),
+        ("Piecewise((x, x < 0), (5, x == 0), (x + 1, True))", "its value 5 at x = 0 lies outside"),
+    ],
+)
+def test_a_proximal_map_must_be_monotone(prox: str, where: str) -> None:
+    with pytest.raises(InputError, match=where):
         synthesize(parse("x"), parse(prox))
 
 

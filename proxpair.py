@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from theory.maps import PiecewiseMap as PiecewiseMap
     from theory.pairs import QuantizerPair as QuantizerPair
     from theory.parser import parse as parse
+    from theory.proximal import evaluate as evaluate
+    from theory.proximal import evolve as evolve
+    from theory.proximal import prox_of as prox_of
+    from theory.proximal import regularizer_of as regularizer_of
     from theory.synthesis import synthesize as synthesize
 
     __version__ = version.VERSION
@@ -42,6 +46,10 @@ _HOME = {
     "PiecewiseMap": "theory.maps",
     "QuantizerPair": "theory.pairs",
     "parse": "theory.parser",
+    "evaluate": "theory.proximal",
+    "evolve": "theory.proximal",
+    "prox_of": "theory.proximal",
+    "regularizer_of": "theory.proximal",
     "synthesize": "theory.synthesis",
     "lower": "verify.lowering",
 }
@@ -65,6 +73,7 @@ def _application() -> Any:
 
     from figures import commands as figures_commands
     from theory import commands as theory_commands
+    from theory import commands_certificate, commands_prox
     from verify import commands as verify_commands
 
     app = typer.Typer(
@@ -89,8 +98,14 @@ def _application() -> Any:
 
     app.command("paper")(figures_commands.paper)
     app.command("check")(theory_commands.check)
+    app.command("verify-certificate")(commands_certificate.verify_certificate)
     app.command("synthesize")(theory_commands.synthesize)
     app.command("catalogue")(theory_commands.catalogue)
+    # theory/ does not import figures/: what draws is handed to it here
+    commands_prox.attach_plotter(lambda data, path: importlib.import_module("figures.prox_plot").draw(data, path))
+    app.command("prox")(commands_prox.prox)
+    app.command("regularizer")(commands_prox.regularizer)
+    app.command("evolve")(commands_prox.evolve)
     app.command("converge")(verify_commands.converge)
     app.command("train")(verify_commands.train)
     app.command("figures")(figures_commands.figures)

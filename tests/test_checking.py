@@ -39,6 +39,10 @@ KEYS = {
     "implicit",
     "witness",
     "repairs",
+    "freedoms",
+    "constants",
+    "corollaries",
+    "steps",
 }
 REPAIR_KEYS = {"name", "keeps", "forward", "backward", "transform", "prox", "regularizer", "implicit", "verdict"}
 CLIPPED = "Piecewise((1, Abs(x) <= 1), (0, True))"

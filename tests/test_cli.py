@@ -183,7 +183,6 @@ def test_a_new_process_refuses_within_a_second() -> None:
         (("check", *PAIR, "--param", "sign=2"), "a free name"),
         (("check", *PAIR, "--param", "x=2"), "a free name"),
         (("check", *PAIR, "--param", "lambda=2"), "a free name"),
-        (("check", *PAIR, "--certificate", "out.json"), "--certificate"),
         (("check", "--batch", "pairs.jsonl", "BNN"), "give neither NAME"),
         (("check", "--batch", "pairs.jsonl", "--forward", "x"), "give neither NAME"),
         (("check", "--batch", "."), "--batch: . cannot be read"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
@@ -19,10 +19,12 @@ from typing import Any
 
 import sympy as sp
 from flint import arb, fmpq
+from mpmath.libmp import NoConvergence
+from sympy.polys.polyerrors import BasePolynomialError
 
 from theory.deadline import limit as time_limit
 from theory.errors import OutOfTime, Undecided
-from theory.exact import X, enclose, equal, less, precision, rational_between, sigmoid, sign_of
+from theory.exact import X, compare, enclose, equal, less, precision, rational_between, sigmoid, sign_of
 from theory.ranges import INF, REALS, Range, end_of, range_of
 
 Expr = Any
@@ -84,7 +86,7 @@ def exp_rational(expr: Expr) -> ExpRational | None:
     try:
         num, den = sp.fraction(sp.cancel(sp.together(e)))
         return ExpRational(sp.Poly(num, X, U), sp.Poly(den, X, U), rate)
-    except sp.PolynomialError:
+    except BasePolynomialError:
         return None
 
 
@@ -121,10 +123,13 @@ def is_zero(expr: Expr, a: Expr = -OO, b: Expr = OO) -> bool:
         return sign_of(expr) == 0
     moved = unshifted(expr)
     form = exp_rational(expr if moved is None else moved[0])
-    if form is not None and form.num.is_zero:
-        return True
+    if form is not None and (form.num.is_zero or form.num.domain.is_ZZ or form.num.domain.is_QQ):
+        return bool(form.num.is_zero)  # x and exp(q x) are algebraically independent
+    turned = trig_rational(expr)
+    if turned is not None:
+        return bool(turned.num.is_zero)
     # a point where the enclosure excludes 0 proves that the expression is not identically zero
-    for point in samples(a, b, 24):
+    for point in [*samples(a, b, 24), *hints(expr, a, b)]:
         try:
             ball = ball_at(expr, point)
         except Undecided:
@@ -135,6 +140,141 @@ def is_zero(expr: Expr, a: Expr = -OO, b: Expr = OO) -> bool:
         if shorter(expr) == 0:
             return True
     raise Undecided(f"whether {expr} vanishes identically could not be settled")
+
+
+# --------------------------------------------------------------------------- periodic functions
+
+
+@dataclass(frozen=True)
+class TrigRational:
+    """num(t)/den(t) with t = tan(rate*(x + shift)/2), polynomials in X over the rationals; period 2 pi/rate."""
+
+    num: Any
+    den: Any
+    rate: Expr
+    shift: Expr
+
+    @property
+    def at_pole(self) -> Expr:
+        """The value where t is infinite (rate*(x + shift) an odd multiple of pi); +-oo if it has none."""
+        n, m = self.num.degree(), self.den.degree()
+        if n > m:
+            return OO
+        return self.num.LC() / self.den.LC() if n == m else sp.Integer(0)
+
+    def point(self, t: Expr) -> Expr:
+        """An x with this t, as an exact constant."""
+        return 2 * sp.atan(t) / self.rate - self.shift
+
+
+_MAX_FREQUENCY = 12
+
+
+@lru_cache(maxsize=2000)
+def waves(expr: Expr) -> tuple[Expr, Expr] | None:
+    """(rate, shift) where x occurs only as sin or cos of integer multiples of rate*(x + shift), else None."""
+    nodes = [n for n in expr.atoms(sp.sin, sp.cos) if n.has(X)]
+    if not nodes or expr.xreplace({n: sp.Dummy() for n in nodes}).has(X):
+        return None
+    lines = []
+    for n in nodes:
+        z = sp.expand(n.args[0])
+        a = z.coeff(X, 1)
+        if a.has(X) or a == 0 or (z - a * X).has(X):
+            return None
+        lines.append((a, z - a * X))
+    a0, c0 = lines[0]
+    ratios = [sp.cancel(a / a0) for a, _ in lines]
+    shift = c0 / a0
+    if not all(r.is_Rational for r in ratios) or any(sp.expand(c / a - shift) != 0 for a, c in lines):
+        return None
+    whole = math.lcm(*(int(r.q) for r in ratios))
+    step = sp.Rational(math.gcd(*(int(r * whole) for r in ratios)), whole)
+    rate = a0 * step if sign_of(a0) > 0 else -a0 * step
+    return rate, shift
+
+
+@lru_cache(maxsize=2000)
+def trig_rational(expr: Expr) -> TrigRational | None:
+    """The normal form of an expression in sin and cos of multiples of one angle, or None."""
+    found = waves(expr)
+    if found is None:
+        return None
+    rate, shift = found
+    t = X
+    cosine, sine = (1 - t**2) / (1 + t**2), 2 * t / (1 + t**2)
+    table: dict[Expr, Expr] = {}
+    for node in expr.atoms(sp.sin, sp.cos):
+        if not node.has(X):
+            return None  # a constant whose products are not rational numbers
+        k = int(sp.cancel(sp.expand(node.args[0]).coeff(X, 1) / rate))
+        if abs(k) > _MAX_FREQUENCY:
+            return None
+        if isinstance(node, sp.cos):
+            table[node] = sp.chebyshevt(abs(k), cosine)
+        else:
+            table[node] = (1 if k > 0 else -1) * sine * sp.chebyshevu(abs(k) - 1, cosine)
+    e = expr.xreplace(table)
+    if not e.is_rational_function(X):
+        return None
+    num, den = sp.fraction(sp.cancel(sp.together(e)))
+    try:
+        form = TrigRational(sp.Poly(num, X), sp.Poly(den, X), rate, shift)
+    except BasePolynomialError:
+        return None
+    rational = all(q.domain.is_ZZ or q.domain.is_QQ for q in (form.num, form.den))
+    return form if rational else None
+
+
+def _periodic_sign(expr: Expr, a: Expr, b: Expr) -> Sign | None:
+    """The sign of a periodic function on an interval of at least one period: of one period, exactly where rational."""
+    found = waves(expr)
+    if found is None:
+        return None
+    period = 2 * sp.pi / found[0]
+    if a != -OO and b != OO and less(b - a, period):
+        return None
+    form = trig_rational(expr)
+    if form is None:
+        start = rational_between(a, b) if a == -OO else rational_between(a, a + period / 8)
+        stop = rational_between(start + period * sp.Rational(9, 8), start + period * sp.Rational(5, 4))
+        if b != OO and less(b, stop):
+            return None
+        return sign_on(expr, start, stop)
+    t = sign_on(form.num.as_expr() / form.den.as_expr(), -OO, OO)
+    method = "real roots of a polynomial isolated in tan(q*x)"
+    if t.value is not None:
+        return Sign(t.value, t.strict and form.at_pole != 0, method=method)
+    if t.positive is None or t.negative is None:
+        return None
+    points = []
+    for tan, wanted in ((t.positive, 1), (t.negative, -1)):
+        turns = _floor_of((a if a != -OO else b if b != OO else sp.Integer(0)) / period)
+        near = next(
+            (p for n in (0, 1, 2, -1, -2) if less(a, p := form.point(tan) + (turns + n) * period) and less(p, b)),
+            None,
+        )
+        point = None if near is None else _signed_beside(expr, near, a, b, wanted)
+        if point is None:
+            return None
+        points.append(point)
+    return Sign(None, False, points[0], points[1], "two exact points")
+
+
+def _signed_beside(expr: Expr, near: Expr, a: Expr, b: Expr, wanted: int) -> Expr | None:
+    """A rational point of (a, b) close to an exact constant at which the expression has the wanted sign."""
+    for bits in (8, 16, 32, 64, 128, 256):
+        width = sp.Rational(1, 2**bits)
+        lo, hi = (near - width, near + width)
+        point = rational_between(lo if less(a, lo) else a, hi if less(hi, b) else b)
+        if sign_at(expr, point) == wanted:
+            return point
+    return None
+
+
+def _floor_of(c: Expr) -> int:
+    with precision(192):
+        return int(enclose(c).mid().floor().unique_fmpz())
 
 
 # --------------------------------------------------------------------------- roots
@@ -197,6 +337,21 @@ def _polynomial_roots(poly: Any) -> list[Expr]:
         if s < 0:
             return []
         return [(-c1 - sp.sqrt(d)) / (2 * c2), (-c1 + sp.sqrt(d)) / (2 * c2)]
+    return _roots_by_factors(poly)
+
+
+def _roots_by_factors(poly: Any) -> list[Expr]:
+    """Real roots where factors of degree at most 2 are found over the field of irrational coefficients."""
+    forms = [poly]
+    if all(c.is_algebraic for c in poly.all_coeffs()) and poly.degree() <= 6:
+        forms.append(sp.Poly(poly.as_expr(), poly.gen, extension=True))
+    for form in forms:
+        try:
+            factors = [f for f, _ in form.factor_list()[1]]
+        except (BasePolynomialError, NotImplementedError):
+            continue
+        if all(f.degree() <= 2 for f in factors):
+            return [r for f in factors for r in _polynomial_roots(sp.Poly(f.as_expr(), poly.gen))]
     raise Undecided(f"roots of {poly.as_expr()} with irrational coefficients")
 
 
@@ -278,8 +433,12 @@ def solve_level(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
             raise Undecided("the level set is an interval")
         return Roots(())
     if expr.is_polynomial(X):
-        return Roots(tuple(_inside(_polynomial_roots(sp.Poly(g, X)), a, b)))
-    if isinstance(expr, sp.sin | sp.cos) and expr.args[0].is_polynomial(X):
+        try:
+            return Roots(tuple(_inside(_polynomial_roots(sp.Poly(g, X)), a, b)))
+        except Undecided:
+            if expr == g and _peel(expr, level) is None:
+                raise  # otherwise the form as written may show the roots
+    if isinstance(expr, sp.sin | sp.cos):
         return _periodic_roots(expr, level, a, b)
     step = _peel(expr, level)
     if step is not None:
@@ -323,7 +482,7 @@ def _lone_zero(g: Expr, a: Expr, b: Expr) -> Expr | None:
     """The only zero of g in (a, b), if it is 0 or a guessed constant and g is strict on both sides of it."""
     zero = sp.Integer(0)
     c: Expr | None = zero if less(a, zero) and less(zero, b) and _exact_zero(g, zero) else None
-    c = c if c is not None else _touching_zero(g, a, b) or _touching_zero(-g, a, b)
+    c = c if c is not None else _crossing_zero(g, a, b) or _touching_zero(g, a, b) or _touching_zero(-g, a, b)
     if c is None:
         return None
     try:
@@ -332,23 +491,54 @@ def _lone_zero(g: Expr, a: Expr, b: Expr) -> Expr | None:
         return None
 
 
+def _angles(expr: Expr, level: Expr) -> list[Expr]:
+    """The angles in one turn at which sin or cos takes the level."""
+    angle = sp.asin(level) if isinstance(expr, sp.sin) else sp.acos(level)
+    if angle.has(sp.asin, sp.acos):
+        raise Undecided(f"the points where {expr} = {level} have no closed form here")
+    return [angle, sp.pi - angle if isinstance(expr, sp.sin) else -angle]
+
+
+_MAX_TURNS = 12
+
+
+def _periodic_roots_of_bounded(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
+    """The roots where the argument of sin or cos stays within a few turns on (a, b)."""
+    inner = expr.args[0]
+    whole = _whole_range(inner, a, b)
+    if -INF in (whole.lo, -whole.hi) and sign_on(sp.diff(inner, X), a, b).value in (1, -1):
+        ends = sorted((limit_at(inner, a, 1), limit_at(inner, b, -1)), key=_SortKey)  # monotone
+        with precision(128):
+            whole = Range(end_of(ends[0], True), end_of(ends[1], False))
+    limit = 2 * arb.pi() * _MAX_TURNS
+    if not (whole.lo > -limit and whole.hi < limit):
+        raise Undecided(f"the points where {expr} = {level}")
+    points: list[Expr] = []
+    for base in _angles(expr, level):
+        for n in range(-_MAX_TURNS - 1, _MAX_TURNS + 2):
+            target = base + 2 * sp.pi * n
+            with precision(128):
+                ball = enclose(target)
+            if not (ball < whole.lo or ball > whole.hi):
+                part = solve_level(inner, target, a, b)
+                if part.window is not None:
+                    raise Undecided(f"the points where {expr} = {level}")
+                points += part.points
+    return Roots(tuple(_inside(points, a, b)))
+
+
 def _periodic_roots(expr: Expr, level: Expr, a: Expr, b: Expr) -> Roots:
     one = sp.Integer(1)
     if less(one, level) or less(level, -one):
         return Roots(())
-    inner = sp.Poly(expr.args[0], X)
-    if inner.degree() != 1:
-        raise Undecided(f"the points where {expr} = {level}")
-    k, c = inner.all_coeffs()
+    if not expr.args[0].is_polynomial(X) or sp.degree(expr.args[0], X) != 1:
+        return _periodic_roots_of_bounded(expr, level, a, b)
+    k, c = sp.Poly(expr.args[0], X).all_coeffs()
     lo = a if less(-_WINDOW, a) else -_WINDOW
     hi = b if less(b, _WINDOW) else _WINDOW
     window = None if (lo is a and hi is b) else (lo, hi)
-    angle = sp.asin(level) if isinstance(expr, sp.sin) else sp.acos(level)
-    bases = [angle, sp.pi - angle if isinstance(expr, sp.sin) else -angle]
     points: list[Expr] = []
-    for base in bases:
-        if base.has(sp.asin, sp.acos):
-            raise Undecided(f"the points where {expr} = {level} have no closed form here")
+    for base in _angles(expr, level):
         n_lo, n_hi = sorted(int(sp.floor((k * end + c - base) / (2 * sp.pi))) for end in (lo, hi))
         if n_hi - n_lo > 200:
             raise Undecided(f"{expr} takes the value {level} too often")
@@ -400,6 +590,42 @@ def samples(a: Expr, b: Expr, count: int = 48) -> list[Expr]:
     return grid
 
 
+_HINT_LEVELS = (0, 1, -1, 3, -3)
+
+
+@lru_cache(maxsize=4000)
+def hints(expr: Expr, a: Expr, b: Expr) -> tuple[Expr, ...]:
+    """Short rational points of (a, b) where something may happen: where arguments of functions are small or turn.
+
+    A bump such as exp(-(x - 50)^2) lies between the points of a fixed grid; its centre is no secret.
+    """
+    polynomials: set[Expr] = set()
+    for node in expr.atoms(sp.Function, sp.Pow):
+        inner = node.base if node.is_Pow else node.args[0]
+        if inner.has(X) and inner.is_polynomial(X) and sp.degree(inner, X) <= 6 and inner != X:
+            polynomials.add(inner)
+    found: dict[Expr, None] = {}
+    for p in sorted(polynomials, key=sp.default_sort_key)[:8]:
+        for q in (*(p - k for k in _HINT_LEVELS), sp.diff(p, X)):
+            try:
+                roots = sp.Poly(q, X).nroots(n=12, maxsteps=60) if q.has(X) else []
+            except (BasePolynomialError, NoConvergence, ValueError, ZeroDivisionError):
+                continue
+            for r in roots:
+                c = _short_near(sp.re(r))
+                if c is not None and less(a, c) and less(c, b):
+                    found[c] = None
+    return tuple(found)[:40]
+
+
+def _short_near(value: Any) -> Expr | None:
+    """A rational with few digits within about 1e-4 (relative) of a float."""
+    if value.is_finite is False or not value.is_number:
+        return None
+    q = sp.Rational(f"{float(value):.4e}")
+    return q
+
+
 def ball_at(expr: Expr, point: Expr, bits: int = 192) -> Any:
     """The enclosure of expr at a rational point."""
     with precision(bits):
@@ -417,6 +643,7 @@ def sign_at(expr: Expr, point: Expr) -> int | None:
     return None
 
 
+@lru_cache(maxsize=8000)
 def _structural(expr: Expr) -> tuple[int, bool] | None:
     """(sign, strict) for all real x by the form of the expression alone, or None."""
     if not expr.has(X):
@@ -442,11 +669,91 @@ def _structural(expr: Expr) -> tuple[int, bool] | None:
     if expr.is_Add:
         parts = [_structural(term) for term in expr.args]
         if any(p is None for p in parts):
-            return None
+            return _dominated_sum(expr)
         known = [p for p in parts if p is not None]
         signs = {p[0] for p in known if p[0] != 0}
         if len(signs) == 1:
             return (signs.pop(), any(p[1] for p in known))
+        return _dominated_sum(expr)
+    return None
+
+
+def _sign_inside(e: Expr, a: Expr, b: Expr) -> int | None:
+    """The strict sign on all of the open interval (a, b) by form alone, such as x + tanh(x) on (0, oo)."""
+    shape = _structural(e)
+    if shape is not None and shape[1]:
+        return shape[0]
+    if e == X:
+        if a != -OO and sign_of(a) >= 0:
+            return 1
+        return -1 if b != OO and sign_of(b) <= 0 else None
+    if isinstance(e, sp.tanh | sp.sinh | sp.atan | sp.erf):
+        return _sign_inside(e.args[0], a, b)
+    if e.is_Pow and e.exp.is_Rational:
+        inner = _sign_inside(e.base, a, b)
+        return None if inner is None else inner ** int(abs(e.exp.p)) if e.exp.is_Integer else 1
+    if e.is_Mul:
+        parts = [_sign_inside(factor, a, b) for factor in e.args]
+        return None if None in parts else math.prod(p for p in parts if p is not None)
+    if e.is_Add:
+        k = sp.diff(e, X) if e.count_ops() < 12 else X
+        if not k.has(X) and k != 0:
+            zero = -e.subs(X, 0) / k
+            if a != -OO and compare(zero, a) <= 0:
+                return sign_of(k)
+            return -sign_of(k) if b != OO and compare(zero, b) >= 0 else None
+        signs = {_sign_inside(term, a, b) for term in e.args}
+        return signs.pop() if len(signs) == 1 else None
+    return None
+
+
+def _dominated_sum(expr: Expr) -> tuple[int, bool] | None:
+    """(sign, strict) of a constant plus terms that never exceed it, such as 1 - tanh(x)^2."""
+    c, rest = expr.as_independent(X, as_Add=True)
+    if c == 0:
+        return None
+    s = sign_of(c)
+    shapes = [(term, _structural(term)) for term in sp.Add.make_args(rest)]
+    helping = [shape for _, shape in shapes if shape is not None and shape[0] == s]
+    found = _bounded(sp.Add(*(term for term, shape in shapes if shape is None or shape[0] != s)))
+    if found is None:
+        return None
+    order = compare(abs(c), found[0])
+    strict = order > 0 or found[1] or any(shape[1] for shape in helping)
+    return None if order < 0 else (s, strict)
+
+
+_BELOW = {sp.tanh: 1, sp.erf: 1, sigmoid: 1, sp.atan: sp.pi / 2}
+
+
+def _bounded(e: Expr) -> tuple[Expr, bool] | None:
+    """(M, strict) with |e| <= M for all real x, < M if strict, by the form of the expression; or None."""
+    if not e.has(X):
+        return abs(e), False
+    if e.func in _BELOW:
+        return sp.sympify(_BELOW[e.func]), True
+    if isinstance(e, sp.sin | sp.cos):
+        return sp.Integer(1), False
+    if isinstance(e, sp.exp):
+        shape = _structural(-e.args[0])
+        return None if shape is None or shape[0] < 0 else (sp.Integer(1), shape[1])
+    if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        inner = _bounded(e.base)
+        return None if inner is None else (inner[0] ** e.exp, inner[1])
+    if e.is_Pow and e.exp.is_Integer and e.base.is_Add:
+        c, rest = e.base.as_independent(X, as_Add=True)
+        shape = _structural(rest)
+        at_least = c.is_Rational and c > 0 and shape is not None and shape[0] > 0
+        return (c**e.exp, shape is not None and shape[1]) if at_least else None
+    if e.is_Mul or e.is_Add:
+        bound, strict = sp.Integer(1 if e.is_Mul else 0), False
+        for part in e.args:
+            inner = _bounded(part)
+            if inner is None:
+                return None
+            bound = bound * inner[0] if e.is_Mul else bound + inner[0]
+            strict = strict or inner[1]
+        return bound, strict
     return None
 
 
@@ -465,7 +772,14 @@ def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
         return Sign(0, method="vanishes identically")
     shape = _structural(expr)
     if shape is not None and shape[0] != 0:
-        return Sign(shape[0], shape[1], method="sign of every term")
+        by_form = Sign(shape[0], shape[1], method="sign of every term")
+        if not shape[1] and expr.is_Add:
+            with contextlib.suppress(Undecided):
+                return _periodic_sign(expr, a, b) or _prove_sign(expr, a, b)
+        return by_form
+    side = _sign_inside(expr, a, b)
+    if side is not None:
+        return Sign(side, True, method="sign of every term on this side")
     plus, minus = _sampled_signs(expr, a, b)
     if plus is not None and minus is not None:
         return Sign(None, False, plus, minus, "two exact points")
@@ -475,15 +789,22 @@ def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
         there = sign_on(moved[0], a + s, b + s)
         back = [None if p is None else p - s for p in (there.positive, there.negative)]
         return Sign(there.value, there.strict, back[0], back[1], there.method)
+    periodic = _periodic_sign(expr, a, b)
+    if periodic is not None:
+        return periodic
     try:
-        return _prove_sign(expr, a, b)
-    except Undecided:
+        found = _prove_sign(expr, a, b)
+        return replace(found, positive=found.positive or plus, negative=found.negative or minus)
+    except Undecided as reason:
+        open_question = reason
+    cuts = _natural_cuts(expr, a, b)
+    if cuts:
         with contextlib.suppress(Undecided):
-            return _enclosure_sign(expr, a, b, 1)  # as written: common denominators may hide what dominates
-        cuts = _natural_cuts(expr, a, b)
-        if not cuts:
-            raise
-    return _joined([sign_on(expr, c, d) for c, d in pairwise([a, *cuts, b])])
+            whole = _joined([sign_on(expr, c, d) for c, d in pairwise([a, *cuts, b])])
+            return replace(whole, positive=whole.positive or plus, negative=whole.negative or minus)
+    with contextlib.suppress(Undecided):
+        return _enclosure_sign(expr, a, b, 1)  # as written: common denominators may hide what dominates
+    raise open_question
 
 
 def negative_point(expr: Expr, a: Expr, b: Expr) -> Expr | None:
@@ -495,7 +816,7 @@ def negative_point(expr: Expr, a: Expr, b: Expr) -> Expr | None:
 def _sampled_signs(expr: Expr, a: Expr, b: Expr) -> tuple[Expr | None, Expr | None]:
     """Sample points at which the expression is proved positive and negative."""
     plus = minus = None
-    for point in samples(a, b):
+    for point in [*samples(a, b), *hints(expr, a, b)]:
         s = sign_at(expr, point)
         if s == 1 and plus is None:
             plus = point
@@ -507,7 +828,7 @@ def _sampled_signs(expr: Expr, a: Expr, b: Expr) -> tuple[Expr | None, Expr | No
 
 
 def _natural_cuts(expr: Expr, a: Expr, b: Expr) -> list[Expr]:
-    """0 and the zeros of polynomial factors inside (a, b): where a product of mixed signs may be cut."""
+    """0, the zeros of polynomial factors and of lines within the expression: where mixed signs may be cut."""
     points: list[Expr] = [sp.Integer(0)]
     for factor, _ in _factors(expr):
         if factor.is_polynomial(X) and factor.has(X):
@@ -515,6 +836,7 @@ def _natural_cuts(expr: Expr, a: Expr, b: Expr) -> list[Expr]:
                 points += _polynomial_roots(sp.Poly(factor, X))
             except Undecided:
                 continue
+    points += [-t.subs(X, 0) / sp.diff(t, X) for t in _lines(expr)]
     return _inside(points, a, b)
 
 
@@ -529,17 +851,22 @@ def _joined(parts: list[Sign]) -> Sign:
     return Sign(None, False, positive, negative, method)
 
 
-def _prove_sign(expr: Expr, a: Expr, b: Expr) -> Sign:
+def _prove_sign(expr: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
     sign, strict, methods = 1, True, []
     for factor, power in _factors(expr):
         shape = _structural(factor)
+        part: Sign | None = None
         if shape is None:
-            part = _factor_sign(factor, a, b)
+            part = _factor_sign(factor, a, b, depth)
+        elif factor.is_Add and not shape[1]:
+            with contextlib.suppress(Undecided):  # the sum may have no zero though its form allows one
+                part = _factor_sign(factor, a, b, depth)
+        if part is not None:
             if part.value is None and power % 2:
                 return _mixed_product(expr, factor, a, b, part)
             value, sharp = (part.value or 0), part.strict
             methods.append(part.method)
-        else:
+        elif shape is not None:
             value, sharp = shape
         if power % 2:
             sign *= value
@@ -588,7 +915,10 @@ def _factors(expr: Expr) -> list[tuple[Expr, int]]:
     return pieces
 
 
-def _factor_sign(factor: Expr, a: Expr, b: Expr) -> Sign:
+def _factor_sign(factor: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
+    periodic = _periodic_sign(factor, a, b)
+    if periodic is not None:
+        return periodic
     form = exp_rational(factor)
     if form is not None and sp.Poly(form.den.as_expr(), X, U).is_ground:
         if form.rate == 0 or form.num.degree(U) <= 0:
@@ -596,7 +926,7 @@ def _factor_sign(factor: Expr, a: Expr, b: Expr) -> Sign:
         if form.num.degree(X) <= 0:
             return _univariate_sign(sp.Poly(form.num.as_expr(), U), factor, a, b, form.rate)
     algebraic = _algebraic_sign(factor, a, b)
-    return algebraic if algebraic is not None else _enclosure_sign(factor, a, b)
+    return algebraic if algebraic is not None else _enclosure_sign(factor, a, b, depth)
 
 
 _MAX_NORM = 40
@@ -647,7 +977,7 @@ def _algebraic_sign(expr: Expr, a: Expr, b: Expr) -> Sign | None:
         for n in powers:
             if not n.exp.is_Integer and n.base.is_polynomial(X):
                 points += _polynomial_roots(sp.Poly(n.base, X))
-    except (sp.PolynomialError, Undecided):
+    except (BasePolynomialError, Undecided):
         return None
     cuts = _inside(points, a, b)
     signs: dict[int, Expr] = {}
@@ -745,7 +1075,36 @@ def _enclosure_sign(g: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
         inverted = _inverted(g, a, b)
         if inverted is not None:
             return sign_on(*inverted)
+        if depth > 0 and _has_valley(f, a, b, depth):
+            return Sign(s, True, method="falls to a lowest point, where it has the sign, and rises from it")
         raise reason
+
+
+def _has_valley(f: Expr, a: Expr, b: Expr, depth: int) -> bool:
+    """Whether f > 0 is proved because f' < 0 left of some [lo, hi], f' > 0 right of it, and f > 0 on it."""
+    df = sp.diff(f, X)
+    grid = [(p, s) for p in sorted({*samples(a, b), *hints(f, a, b)}) if (s := sign_at(df, p)) is not None and s != 0]
+    turns = [(p, q) for (p, s), (q, t) in pairwise(grid) if s != t]
+    if len(turns) != 1 or grid[0][1] != -1:
+        return False
+    lo, hi = turns[0]
+    zero = sp.Integer(0)
+    if less(lo, zero) and less(zero, hi) and _exact_zero(df, zero):
+        lo = hi = zero
+    for _ in range(0 if lo == hi else 16):
+        middle = (lo + hi) / 2
+        s = sign_at(df, middle)
+        if s is None:
+            break
+        lo, hi = (middle, hi) if s == -1 else (lo, middle)
+    try:
+        with precision(128):
+            if lo == hi and sign_at(f, lo) != 1:
+                return False
+            _subdivide(f, lo, hi)
+        return _prove_sign(df, a, lo, depth - 1).value == -1 and _prove_sign(df, hi, b, depth - 1).value == 1
+    except (_NegativeAt, Undecided):
+        return False
 
 
 def _both_signs(s: int, here: Expr, there: Expr) -> Sign:
@@ -796,26 +1155,63 @@ _GUESSES = (sp.Integer(1), sp.pi, sp.E, sp.sqrt(2), sp.sqrt(3), sp.sqrt(5), sp.l
 def _touching_zero(f: Expr, a: Expr, b: Expr) -> Expr | None:
     """An exact c in (a, b) with f(c) = 0 and f' changing sign there, guessed from digits and then proved."""
     df = sp.diff(f, X)
-    grid = sorted(samples(a, b))
-    for p, q in pairwise(grid):
+    for p, q in pairwise(sorted(samples(a, b))):
         if sign_at(df, p) == -1 and sign_at(df, q) == 1:
-            lo, hi = p, q
-            for _ in range(100):
-                middle = (lo + hi) / 2
-                s = sign_at(df, middle)
-                if s is None or s == 0:
-                    lo = hi = middle
-                    break
-                lo, hi = (middle, hi) if s == -1 else (lo, middle)
-            for unit in _GUESSES:
-                with precision(160):
-                    middle = (lo + hi) / 2
-                    digits = arb(fmpq(int(middle.p), int(middle.q))) / enclose(unit)
-                    ratio = Fraction(str(digits.mid().str(40, radius=False))).limit_denominator(1000)
-                c = sp.Rational(ratio.numerator, ratio.denominator) * unit
-                if less(abs(c - middle), sp.Rational(1, 10**20)) and less(a, c) and less(c, b) and _exact_zero(f, c):
-                    return c
+            c = _guessed_zero(f, df, p, q, a, b)
+            if c is not None:
+                return c
     return None
+
+
+def _crossing_zero(g: Expr, a: Expr, b: Expr) -> Expr | None:
+    """An exact c in (a, b) where g changes sign, the only such place between samples, guessed and then proved."""
+    grid = [(p, s) for p in sorted({*samples(a, b), *hints(g, a, b)}) if (s := sign_at(g, p)) is not None]
+    turns = [(p, q, s) for (p, s), (q, t) in pairwise(grid) if s != t]
+    if len(turns) != 1:
+        return None
+    p, q, s = turns[0]
+    return _guessed_zero(g, -s * g, p, q, a, b)
+
+
+def _guessed_zero(f: Expr, mover: Expr, lo: Expr, hi: Expr, a: Expr, b: Expr) -> Expr | None:
+    """An exact c with f(c) = 0 where ``mover``, negative at lo and positive at hi, changes sign."""
+    for _ in range(100):
+        middle = (lo + hi) / 2
+        s = sign_at(mover, middle)
+        if s is None or s == 0:
+            lo = hi = middle
+            break
+        lo, hi = (middle, hi) if s == -1 else (lo, middle)
+    middle = (lo + hi) / 2
+    linear = [-t.subs(X, 0) / sp.diff(t, X) for t in _lines(f)]
+    for c in linear:
+        if _is_near(c, middle) and less(a, c) and less(c, b) and _exact_zero(f, c):
+            return c
+    for unit in _GUESSES:
+        with precision(160):
+            digits = arb(fmpq(int(middle.p), int(middle.q))) / enclose(unit)
+            ratio = Fraction(str(digits.mid().str(40, radius=False))).limit_denominator(1000)
+        c = sp.Rational(ratio.numerator, ratio.denominator) * unit
+        if _is_near(c, middle) and less(a, c) and less(c, b) and _exact_zero(f, c):
+            return c
+    return None
+
+
+def _is_near(c: Expr, middle: Expr) -> bool:
+    return less(abs(c - middle), sp.Rational(1, 10**20))
+
+
+def _lines(expr: Expr) -> list[Expr]:
+    """The expressions linear in x that occur in it, at most four."""
+    found: dict[Expr, None] = {}
+    for node in sp.preorder_traversal(expr):
+        if node.is_Add and node.has(X):
+            k = sp.diff(node, X)
+            if not k.has(X) and k != 0:
+                found[node] = None
+                if len(found) == 4:
+                    break
+    return list(found)
 
 
 def _inverted(g: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr, Expr] | None:
@@ -846,6 +1242,8 @@ def _end_zone(f: Expr, a: Expr, b: Expr, right_end: bool, depth: int = 3) -> Any
     other = a if right_end else b
     if _structural(f) == (1, True):
         return rational_between(a, b)
+    if f.is_Mul:  # factors that are positive everywhere do not matter
+        f = sp.Mul(*(factor for factor in f.args if _structural(factor) != (1, True)))
     if end in (OO, -OO):
         return _tail(f, end, other, depth)
     side = -1 if right_end else 1
@@ -857,9 +1255,41 @@ def _end_zone(f: Expr, a: Expr, b: Expr, right_end: bool, depth: int = 3) -> Any
     for k in range(0, 40, 4):
         near = _near(end, side, reach / 2**k)
         box = Range(edge, _point_of(near)) if side == 1 else Range(_point_of(near), edge)
-        if range_of(f, box).lo > 0:
+        if _sign_in(f, box) == 1:
             return near
     return _moving_zone(f, end, other, side, depth, [_near(end, side, reach / 2**k) for k in range(0, 60, 2)])
+
+
+def _sign_in(f: Expr, box: Range) -> int | None:
+    """The strict sign of f on a box by the ranges and forms of its parts, or None."""
+    shape = _structural(f)
+    if shape is not None and shape[1]:
+        return shape[0]
+    try:
+        whole = range_of(f, box)
+    except Undecided:
+        whole = REALS
+    if whole.lo > 0:
+        return 1
+    if whole.hi < 0:
+        return -1
+    if f.is_Mul:
+        sign = 1
+        for factor in f.args:
+            part = _sign_in(factor, box)
+            if part is None:
+                return None
+            sign *= part
+        return sign
+    if f.is_Add:
+        signs = {_sign_in(term, box) for term in f.args}
+        return signs.pop() if len(signs) == 1 else None
+    if f.is_Pow and f.exp.is_Integer:
+        inner = _sign_in(f.base, box)
+        return None if inner is None else inner ** int(abs(f.exp))
+    if isinstance(f, sp.tanh | sp.sinh | sp.atan | sp.erf):
+        return _sign_in(f.args[0], box)
+    return None
 
 
 def _near(end: Expr, side: int, width: Expr) -> Any:
@@ -902,13 +1332,13 @@ def _moving_zone(f: Expr, end: Expr, other: Expr, side: int, depth: int, candida
     """
     if depth > 0:
         away = side * sp.diff(f, X)
-        s = sign_at(away, candidates[-1])
+        s = next((found for c in reversed(candidates) if (found := sign_at(away, c)) is not None), None)
         if s is not None and s != 0:
             a, b = (end, other) if side == 1 else (other, end)
             try:
                 zone = _end_zone(s * away, a, b, right_end=side == -1, depth=depth - 1)
             except _NegativeAt:
-                raise Undecided(f"the sign of {f} beside {end}") from None
+                raise Undecided(_beside(f, end, candidates)) from None
             if s == 1:
                 limit = limit_at(f, end, side)
                 if limit is OO or sign_of(limit) >= 0:
@@ -917,7 +1347,12 @@ def _moving_zone(f: Expr, end: Expr, other: Expr, side: int, depth: int, candida
                 for c in (zone, *candidates):
                     if side * (zone - c) >= 0 and sign_at(f, c) == 1:
                         return c
-    raise Undecided(f"the sign of {f} beside {end}")
+    raise Undecided(_beside(f, end, candidates))
+
+
+def _beside(f: Expr, end: Expr, candidates: list[Any]) -> str:
+    lo, hi = sorted((end, candidates[0]), key=_SortKey)
+    return f"the sign of {f} beside {end}, between {lo} and {hi}"
 
 
 def _tail(f: Expr, end: Expr, other: Expr, depth: int = 3) -> Any:
@@ -941,15 +1376,20 @@ def _tail(f: Expr, end: Expr, other: Expr, depth: int = 3) -> Any:
         raise Undecided(f"the sign of {f} towards infinity")
     for k in range(0, 24, 2):
         m = start * 2**k
-        if range_of(f, Range(_point_of(m), INF)).lo > 0:
+        if _sign_in(f, Range(_point_of(m), INF)) == 1:
             return m
     with contextlib.suppress(Undecided):
         return _compact_tail(f, other)
     return _moving_zone(f, end, other, -1, depth, [start * 2**k for k in range(2, 24)])
 
 
+_MAX_COMPACT = 150
+
+
 def _compact_tail(f: Expr, other: Expr) -> Any:
     """M with f > 0 on [M, oo) by enclosing f(1/s) on 0 <= s <= 1/M, for algebraic f."""
+    if any(node.has(X) for node in f.atoms(sp.Function)) or f.count_ops() > _MAX_COMPACT:
+        raise Undecided(f"the sign of {f} towards infinity")
     s = sp.Symbol("s", positive=True)
     h = sp.simplify(f.subs(X, 1 / s)).subs(s, X)
     m = sp.Integer(1) if other == -OO or less(other, sp.Integer(1)) else rational_between(other, other + 1)
@@ -1021,19 +1461,94 @@ def _subdivide(f: Expr, lo: Any, hi: Any) -> None:
 def limit_at(expr: Expr, point: Expr, side: int) -> Expr:
     """The one-sided limit (side = -1 from the left, 1 from the right) as an exact constant or +-oo.
 
-    At +-oo ``side`` is ignored. Raises `Undecided` if sympy finds none within its time.
+    At +-oo ``side`` is ignored. By continuity, by the algebra of limits, by a normal form at infinity;
+    what is left is asked of sympy and believed only if enclosures close to the point agree. Raises
+    `Undecided` if none is found.
     """
     if not expr.has(X) or expr in (OO, -OO):
         return expr
+    found = _plain_limit(expr, point, side)
+    return _sympy_limit(expr, point, side) if found is None else found
+
+
+_SATURATING = {sp.tanh: (-1, 1), sp.erf: (-1, 1), sigmoid: (0, 1), sp.atan: (-sp.pi / 2, sp.pi / 2)}
+
+
+@lru_cache(maxsize=8000)
+def _plain_limit(e: Expr, point: Expr, side: int) -> Expr | None:
+    """The limit by continuity or from the limits of the parts; None where they leave it open."""
+    if not e.has(X):
+        return e
+    if e == X:
+        return point
     if point not in (OO, -OO):
         try:
             with precision(96):
-                ball = enclose(expr, enclose(point))
+                ball = enclose(e, enclose(point))
             if ball.is_finite():
-                return _tidy(expr.subs(X, point))
+                return _tidy(e.subs(X, point))
         except Undecided:
             pass
-    return _sympy_limit(expr, point, side)
+    elif (form := exp_rational(e)) is not None:
+        return _exp_rational_limit(form, point)
+    if not (e.is_Add or e.is_Mul or e.is_Pow or e.func in _SATURATING or isinstance(e, _UNBOUNDED)):
+        return None
+    parts = [_plain_limit(a, point, side) for a in (e.args[:1] if e.is_Pow or e.is_Function else e.args)]
+    limits = [p for p in parts if p is not None]
+    if len(limits) < len(parts):
+        return None
+    infinite = [p for p in limits if p in (OO, -OO)]
+    if e.is_Add:
+        if len(set(infinite)) == 2:
+            return None
+        return infinite[0] if infinite else _tidy(sp.Add(*limits))
+    if e.is_Mul:
+        signs = [sign_of(p) for p in limits]
+        if not infinite:
+            return _tidy(sp.Mul(*limits))
+        return None if 0 in signs else OO * math.prod(signs)
+    return _limit_of_power(e, limits[0]) if e.is_Pow else _limit_of_function(e, limits[0])
+
+
+_UNBOUNDED = (sp.exp, sp.log, sp.sinh, sp.cosh, sp.Abs)
+
+
+def _limit_of_power(e: Expr, base: Expr) -> Expr | None:
+    """The limit of b(x)^n for a rational n from that of b."""
+    n = e.exp
+    if not n.is_Rational:
+        return None
+    if base in (OO, -OO):
+        if n < 0:
+            return sp.Integer(0)
+        if base == OO:
+            return OO
+        return (OO if n % 2 == 0 else -OO) if n.is_Integer else None
+    s = sign_of(base)
+    if s == 0:
+        if n > 0:
+            return sp.Integer(0)
+        if n.p % 2 == 0 or n.q % 2 == 0:
+            return OO
+        shape = _structural(e.base)
+        return None if shape is None or shape[0] == 0 else OO * shape[0]
+    return _tidy(base**n) if s > 0 or n.is_Integer else None
+
+
+def _limit_of_function(e: Expr, inner: Expr) -> Expr | None:
+    """The limit of f(h(x)) for a monotone f or cosh, |.| from that of h."""
+    if inner not in (OO, -OO):
+        if isinstance(e, sp.log):
+            return -OO if sign_of(inner) == 0 else _tidy(sp.log(inner))
+        return _tidy(e.func(inner))
+    low = inner == -OO
+    if e.func in _SATURATING:
+        return sp.sympify(_SATURATING[e.func][0 if low else 1])
+    if isinstance(e, sp.exp):
+        return sp.Integer(0) if low else OO
+    if isinstance(e, sp.log):
+        return None if low else OO
+    return -OO if low and isinstance(e, sp.sinh) else OO
 
 
 def _tidy(c: Expr) -> Expr:
@@ -1044,9 +1559,12 @@ def _tidy(c: Expr) -> Expr:
 
 @lru_cache(maxsize=2000)
 def _sympy_limit(expr: Expr, point: Expr, side: int) -> Expr:
-    form = exp_rational(expr)
-    if form is not None and point in (OO, -OO):
-        return _exp_rational_limit(form, point)
+    if point not in (OO, -OO):
+        # functions of 1/(x - point) become functions of the variable, where there is a normal form
+        moved = _with_whole_arguments(expr.subs(X, point + side / X))
+        form = exp_rational(moved)
+        if form is not None:
+            return _exp_rational_limit(form, OO)
     e = expr.replace(sigmoid, lambda z: 1 / (1 + sp.exp(-z)))
     e = e.replace(sp.tanh, lambda z: 1 - 2 / (sp.exp(2 * z) + 1))
     try:
@@ -1054,9 +1572,49 @@ def _sympy_limit(expr: Expr, point: Expr, side: int) -> Expr:
             value = sp.limit(e, X, point, "+" if side > 0 else "-")
     except (NotImplementedError, ValueError, OutOfTime, TypeError, AttributeError) as reason:
         raise Undecided(f"the limit of {expr} at {point}") from reason
-    if isinstance(value, sp.Limit) or value.has(sp.AccumBounds, sp.nan, X):
+    if isinstance(value, sp.Limit) or value.has(sp.AccumBounds, sp.nan, sp.zoo, sp.I, X):
+        raise Undecided(f"the limit of {expr} at {point}")
+    if not _approached(expr, point, side, value):
         raise Undecided(f"the limit of {expr} at {point}")
     return _tidy(value)
+
+
+def _with_whole_arguments(e: Expr) -> Expr:
+    """Arguments of functions cancelled: exp(1/(1/x)) becomes exp(x)."""
+    return e.replace(
+        lambda n: isinstance(n, sp.Function) and n.args[0].is_rational_function(X) and n.args[0].has(X),
+        lambda n: n.func(sp.expand(sp.cancel(n.args[0]))),
+    )
+
+
+def _approached(expr: Expr, point: Expr, side: int, value: Expr) -> bool:
+    """Whether enclosures closer and closer to the point come closer and closer to the value (sympy errs at times).
+
+    The distance 2^-k, or the point 2^k, with doubling k: even 1/|log| halves from one to the next.
+    """
+    infinite = value in (OO, -OO)
+    before = None
+    judged = False
+    for k in (6, 12, 24, 48, 96, 192, 384, 768, 1536):
+        bits = 8 * k + 400
+        with precision(bits):
+            step = arb(2) ** k
+            at = (1 if point == OO else -1) * step / 4 if point in (OO, -OO) else enclose(point) + side / step
+            ball = enclose(expr, at)
+            size = ball if infinite else ball - enclose(value)
+            if not ball.is_finite() or (infinite and not ball * (1 if value == OO else -1) > 1):
+                size = None
+        if size is None:
+            continue
+        size = abs(size)
+        if not infinite and size < arb(2) ** -40:
+            judged, before = True, size
+            continue
+        if before is not None:
+            closer = size > before * 1.02 if infinite else size < before * 0.95
+            judged = bool(closer)
+        before = size
+    return judged
 
 
 def _exp_rational_limit(form: ExpRational, point: Expr) -> Expr:
@@ -1099,8 +1657,10 @@ def antiderivative(expr: Expr) -> Expr:
     attempts: list[Callable[[], Expr]] = [
         lambda: _by_known_primitive(expr),
         lambda: sp.integrate(expr, X),
-        lambda: sp.integrate(sp.expand(expr.replace(sigmoid, lambda z: 1 / (1 + sp.exp(-z))).rewrite(sp.exp)), X),
     ]
+    if expr.has(sp.tanh, sp.sinh, sp.cosh, sigmoid):
+        rational = expr.replace(sigmoid, lambda z: 1 / (1 + sp.exp(-z))).rewrite(sp.exp)
+        attempts.append(lambda: sp.integrate(sp.expand(rational), X))
     for attempt in attempts:
         try:
             with time_limit(1.5):
@@ -1110,7 +1670,7 @@ def antiderivative(expr: Expr) -> Expr:
                 found = into_language(found)
                 if in_language(found) and is_zero(sp.diff(found, X) - expr):
                     return found
-        except (Undecided, OutOfTime, NotImplementedError, ValueError, TypeError, sp.PolynomialError, AttributeError):
+        except (Undecided, OutOfTime, NotImplementedError, ValueError, TypeError, BasePolynomialError, AttributeError):
             continue
     raise Undecided(f"no closed form for the integral of {expr}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Rational
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import sympy as sp
 
 from theory.analytic import limit_at
+from theory.corollaries import FIELDS as THEORY_FIELDS
+from theory.corollaries import consequences
 from theory.deadline import DeadlinePassed, Lost, limit
 from theory.decision import decide
 from theory.errors import InputError, Undecided
@@ -21,6 +23,7 @@ from theory.pairs import Decomposition, QuantizerPair, Verdict
 from theory.parser import check_param_name, parse, parse_constant
 from theory.printing import expression_text, to_text
 from theory.repairs import Repair, repairs
+from theory.steps import Steps, decide_steps
 from theory.version import VERSION
 
 SCHEMA = "proxpair/check/1"
@@ -38,6 +41,8 @@ class Check:
 
     ``pair`` is None if reading it ran out of time. ``repairs`` is empty unless unprincipled.
     ``texts`` holds what `check` wrote within its time; without it `as_dict` writes, however long it takes.
+    ``theory``: what the verdict implies (`theory.corollaries`), None where it was not asked for.
+    ``latex``: left and right sides of T, P and r in LaTeX where parameters stand in them.
     """
 
     verdict: Verdict
@@ -45,6 +50,8 @@ class Check:
     repairs: tuple[Repair, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     texts: Mapping[str, Any] | None = None
+    latex: Mapping[str, str] | None = None
+    theory: Mapping[str, Any] | None = None
 
     @property
     def grade(self) -> str:
@@ -68,8 +75,20 @@ class Check:
             "notes": list(v.notes),
         }
         out.update(written(v, self.repairs) if self.texts is None else self.texts)
+        implied = self.theory or {}  # of an unprincipled pair nothing but the steps is judged
+        out.update({k: implied.get(k) if v.principled or k == "steps" else None for k in THEORY_FIELDS})
         out.update(self.extra)
         return out
+
+    def _repr_latex_(self) -> str:
+        from theory.display import check_latex, in_math
+
+        return in_math(check_latex(self))
+
+    def _repr_html_(self) -> str:
+        from theory.display import check_html
+
+        return check_html(self)
 
 
 def written(v: Verdict, repairs: tuple[Repair, ...]) -> dict[str, Any]:
@@ -185,13 +204,19 @@ def check(
     params: Mapping[str, Any] | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     with_repairs: bool = True,
+    assume: str | Sequence[str] = (),
+    steps: str | None = None,
+    with_theory: bool = True,
 ) -> Check:
     """Is the pair (F, B) principled?
 
     ``forward``, ``backward``: expressions in x (see README), or maps. ``params``: exact values of
     named parameters (ints, fractions, sympy constants, or texts such as "1/3"). ``timeout`` > 0 in
     seconds: what is not settled by then is undecided (in the main thread; elsewhere, and within one
-    long step of a C library, the time is not bounded: the command line is). Returns a `Check`; raises
+    long step of a C library, the time is not bounded: the command line is). ``assume``: ranges of
+    parameters, such as "beta > 0" or "0 < alpha < 1"; the verdict then holds for all of it, or says
+    for which part (`theory.parameters`). ``steps``: a formula of step sizes in t, such as "c/sqrt(t)".
+    ``with_theory``: also what the verdict implies (`theory.corollaries`). Returns a `Check`; raises
     `InputError` on bad input.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
@@ -203,7 +228,14 @@ def check(
     for k, v in (params or {}).items():
         check_param_name(k)
         values[k] = _exact(k, v)
+    if assume:
+        from theory.parameters import check_range
+
+        return check_range(forward, backward, assume=assume, params=values, timeout=timeout, with_repairs=with_repairs)
     end = time.monotonic() + timeout
+    schedule: list[Steps] = []
+    if steps is not None:
+        _within(time.monotonic() + timeout * _STEPS, lambda: schedule.append(decide_steps(steps, values)))
     pair: QuantizerPair | None = None
     try:
         with limit(timeout * _DECIDE, final=True):
@@ -229,9 +261,15 @@ def check(
     if not texts:
         found = []
         texts.append(_unwritten(verdict))
-    return Check(verdict, pair, tuple(found), texts=texts[0])
+    implied: list[Mapping[str, Any]] = []
+    left = min(_THEORY_SECONDS, (end - time.monotonic()) * 0.9) if with_theory else 0.0
+    if schedule or left > 0:
+        _within(end, lambda: implied.append(consequences(pair, verdict, schedule[0] if schedule else None, left)))
+    return Check(verdict, pair, tuple(found), texts=texts[0], theory=implied[0] if implied else None)
 
 
+_THEORY_SECONDS = 4.0
+_STEPS = 0.2  # share of the time for the formula of step sizes
 _DECIDE, _REPAIR, _WRITE = 0.8, 0.9, 0.97  # shares of the time after which each stage must have ended
 _LONGEST_REASON = 400
 _TOO_LONG = "numbers arose that are too long for the arithmetic"

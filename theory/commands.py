@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,14 @@ def check(
     as_json: Json = False,
     timeout: Timeout = 10.0,
     param: Params = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option("--assume", metavar="RANGE", help='A range of a parameter, such as "beta > 0"; repeatable.'),
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="EXPR", help="Step sizes eta_t to judge, for example c/sqrt(t).")
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Print F, B, T, P and r in LaTeX.")] = False,
     certificate: Annotated[str | None, typer.Option(metavar="FILE", help="Write a certificate of the verdict.")] = None,
 ) -> None:
     """Is a forward-backward pair principled? Exit code 0 yes, 1 no, 3 undecided, 2 bad input.
@@ -63,10 +72,22 @@ def check(
     """
     from theory.errors import InputError
 
-    if certificate is not None:
-        raise InputError("--certificate: certificates are not written by this version")
+    if assume and certificate is not None:
+        raise InputError("--certificate: a certificate is written for one value of a parameter, not with --assume")
+    if latex and (as_json or batch is not None):
+        raise InputError("--latex prints one decomposition: give neither --json nor --batch")
+    if steps is not None and (assume or batch is not None):
+        raise InputError("--steps judges one pair at given values of parameters: give neither --assume nor --batch")
     _checked_timeout(timeout)
+    if certificate is not None:
+        from theory.commands_certificate import writable
+
+        if batch is not None:
+            raise InputError("--certificate writes the certificate of one pair: --batch takes many")
+        writable(certificate)
     if batch is not None:
+        if assume:
+            raise InputError("--batch checks at given values of parameters: --assume takes one pair at a time")
         if name is not None or forward is not None or backward is not None:
             raise InputError("--batch takes its pairs from the file: give neither NAME nor --forward nor --backward")
         _batch(batch, timeout, _params(param))
@@ -83,9 +104,17 @@ def check(
     from theory.deadline import Lost, guarded
 
     _load()
-    answer = next(guarded(_answer, [(name, forward, backward, param, timeout, as_json)], timeout))
-    code, text = _written(lost(answer, timeout), as_json) if isinstance(answer, Lost) else answer
+    if assume:
+        importlib.import_module("theory.parameters")
+    form = "latex" if latex else "json" if as_json else "text"
+    answer = next(guarded(_answer, [(name, forward, backward, param, assume, steps, timeout, form)], timeout))
+    code, text = _written(lost(answer, timeout), form) if isinstance(answer, Lost) else answer
     typer.echo(text)
+    if certificate is not None:
+        from theory.commands_certificate import write
+
+        importlib.import_module("theory.certificates")
+        write(certificate, (name, forward or "", backward or "", _params(param), timeout))
     raise typer.Exit(code)
 
 
@@ -95,23 +124,43 @@ def _load() -> None:
         importlib.import_module(module)
 
 
-def _answer(job: tuple[str | None, str, str, list[str] | None, float, bool]) -> tuple[int, str]:
+def _answer(
+    job: tuple[str | None, str, str, list[str] | None, list[str] | None, str | None, float, str],
+) -> tuple[int, str]:
     """One verdict: exit code and text."""
     from theory.checking import check as decide_pair
 
-    name, forward, backward, param, timeout, as_json = job
+    name, forward, backward, param, assume, steps, timeout, form = job
     given = _params(param)
     if name is not None:
-        return _written(check_entry(name, given, timeout), as_json)
-    return _written(decide_pair(forward, backward, params=given, timeout=timeout), as_json)
+        return _written(check_entry(name, given, timeout, assume or (), steps), form)
+    result = decide_pair(forward, backward, params=given, timeout=timeout, assume=assume or (), steps=steps)
+    return _written(result, form)
 
 
-def _written(result: Check, as_json: bool) -> tuple[int, str]:
-    return result.exit_code, json.dumps(result.as_dict()) if as_json else describe(result)
+def _written(result: Check, form: str) -> tuple[int, str]:
+    """The exit code and the text: json, latex or plain."""
+    if form == "json":
+        return result.exit_code, json.dumps(result.as_dict())
+    if form == "latex":
+        from theory.display import check_latex
+
+        return result.exit_code, check_latex(result)
+    return result.exit_code, describe(result)
 
 
-def check_entry(name: str, params: dict[str, Any], timeout: float) -> Check:
-    """`check` on a catalogue entry: its texts take the same path as any expression."""
+def check_entry(
+    name: str,
+    params: dict[str, Any],
+    timeout: float,
+    assume: Sequence[str] = (),
+    steps: str | None = None,
+    with_theory: bool = True,
+) -> Check:
+    """`check` on a catalogue entry: its texts take the same path as any expression.
+
+    ``assume``: ranges of its parameters; their defaults are the stated values where they lie in them.
+    """
     from theory.catalogue import lookup
     from theory.checking import check as decide_pair
     from theory.errors import InputError
@@ -121,12 +170,28 @@ def check_entry(name: str, params: dict[str, Any], timeout: float) -> Check:
     if unknown:
         known = ", ".join(entry.params) or "it has none"
         raise InputError(f"--param {unknown[0]}: {entry.name} has no such parameter ({known})")
-    result = decide_pair(entry.forward, entry.backward, params={**entry.params, **params}, timeout=timeout)
+    if assume:
+        from theory.assumptions import refuse_names
+        from theory.parameters import check_range
+        from theory.parser import parse_constant
+
+        refuse_names(assume, tuple(entry.params), entry.name)
+        defaults = {k: parse_constant(v, f"parameter {k}") for k, v in entry.params.items()}
+        result = check_range(
+            entry.forward, entry.backward, assume=assume, params=params, stated=defaults, timeout=timeout
+        )
+        return replace(result, extra={"name": entry.name, **result.extra})
+    values = {**entry.params, **params}
+    result = decide_pair(
+        entry.forward, entry.backward, params=values, timeout=timeout, steps=steps, with_theory=with_theory
+    )
     return replace(result, extra={"name": entry.name})
 
 
 def describe(result: Check) -> str:
     """The verdict as plain text for people."""
+    from theory.corollaries import summary
+
     d = result.as_dict()
     title = f"{d['name']}: " if "name" in d else ""
     lines = [f"{title}{d['verdict'].upper()}", f"  {d['reason']}"]
@@ -135,20 +200,29 @@ def describe(result: Check) -> str:
         lines.append(f"  {label:<22}{value}")
 
     words = {True: "yes", False: "no", None: "not settled"}
+    without = "" if "holds_for" in d else "no closed form: "
+    if d.get("convex_when") is not None:
+        words[None] = f"iff {d['convex_when']}"
     if result.verdict.principled:
-        row("transform T", d["transform"] or f"no closed form: {d['implicit'].get('transform')}")
-        row("proximal map P", d["prox"] or f"no closed form: {d['implicit'].get('prox')}")
+        row("transform T", d["transform"] or f"{without}{d['implicit'].get('transform')}")
+        row("proximal map P", d["prox"] or f"{without}{d['implicit'].get('prox')}")
         r = d["regularizer"] or {"largest": None, "smallest": None}
         if r["largest"] == r["smallest"]:
-            row("regularizer r", r["largest"] or f"no closed form: {d['implicit'].get('regularizer')}")
+            row("regularizer r", r["largest"] or f"{without}{d['implicit'].get('regularizer')}")
         else:
             row("largest r", r["largest"])
             row("smallest r", r["smallest"])
         row("convex regularizer", words[d["convex_regularizer"]])
     if d["witness"]:
         row("witness", f"{d['witness']['kind']} at x = {', '.join(d['witness']['points'])}")
-    literal = {True: "holds", False: "fails", None: "has no meaning here"}
+    literal = {True: "holds", False: "fails", None: "no one answer" if "holds_for" in d else "has no meaning here"}
     row("literal criterion", literal[d["literal_criterion"]])
+    if "holds_for" in d:
+        row("holds for", d["holds_for"])
+        for case in d["cases"] if len(d["cases"]) > 1 else ():
+            row("case", f"{case['range']}: {case['verdict']} ({case['reason']})")
+    for label, value in summary(d):
+        row(label, value)
     for note in d["notes"]:
         row("note", note)
     for r in d["repairs"]:
@@ -227,7 +301,7 @@ def answer_line(job: tuple[bytes, float, dict[str, Any]]) -> dict[str, Any]:
         for key in ("forward", "backward"):
             if not isinstance(item.get(key), str):
                 raise InputError(f"the field {key!r} must be an expression in x, as text")
-        result = decide_pair(item["forward"], item["backward"], params=params, timeout=timeout)
+        result = decide_pair(item["forward"], item["backward"], params=params, timeout=timeout, with_theory=False)
     except InputError as error:
         result = refused(str(error))
     return {"id": identity, **result.as_dict()}
@@ -293,7 +367,7 @@ def synthesize(
 
 def _synthesized(job: tuple[str, str, list[str] | None, float]) -> dict[str, Any]:
     transform, prox, param, timeout = job
-    return synthesized_dict(transform, prox, _params(param), timeout)
+    return synthesized_dict(transform, prox, _params(param), timeout, with_theory=True)
 
 
 def _mentions(text: str, param: str) -> bool:
@@ -309,7 +383,9 @@ def _mentions(text: str, param: str) -> bool:
     return param in re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
 
 
-def synthesized_dict(transform: str, prox: str, params: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
+def synthesized_dict(
+    transform: str, prox: str, params: dict[str, Any], timeout: float = 10.0, with_theory: bool = False
+) -> dict[str, Any]:
     """The object of `check` for a synthesized pair, with its forward and backward, and the given (T, P, r).
 
     Raises `InputError` on bad input; `Undecided` where a crossing has no closed form or time runs out.
@@ -334,7 +410,7 @@ def synthesized_dict(transform: str, prox: str, params: dict[str, Any], timeout:
     except DeadlinePassed:
         raise Undecided(f"the pair was not composed within {timeout:g} s") from None
     left = max(end - time.monotonic(), timeout / 4)
-    result = decide_pair(made.pair.forward, made.pair.backward, timeout=left).as_dict()
+    result = decide_pair(made.pair.forward, made.pair.backward, timeout=left, with_theory=with_theory).as_dict()
     result.update(decomposition_texts(made.decomposition))
     return {**result, "forward": forward, "backward": backward}
 
@@ -363,7 +439,7 @@ def catalogue_rows(timeout: float = 10.0, on_row: Any = None) -> list[dict[str, 
 
     rows = []
     for entry in CATALOGUE.values():
-        row = check_entry(entry.name, {}, timeout).as_dict()
+        row = check_entry(entry.name, {}, timeout, with_theory=False).as_dict()
         row.update(
             name=entry.name,
             title=entry.title,

@@ -14,27 +14,33 @@ selects, and *unprincipled* otherwise. Every refutation carries exact points.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
 from flint import fmpq
+from sympy.polys.polyerrors import BasePolynomialError
 
 from theory.analytic import (
     Expr,
+    Sign,
     ball_at,
     exp_rational,
+    hints,
     is_zero,
     limit_at,
     negative_point,
     samples,
     sign_on,
     solve_level,
+    trig_rational,
 )
-from theory.deadline import limit
+from theory.deadline import DeadlinePassed, limit
 from theory.errors import OutOfTime, Undecided
-from theory.exact import X, compare, equal, less, rational_between, sign_of
+from theory.exact import X, compare, enclose, equal, less, precision, rational_between, sign_of
 from theory.maps import OO, PiecewiseMap
 from theory.pairs import QuantizerPair, Verdict, Witness
 
@@ -93,64 +99,96 @@ class Anatomy:
 _SHORT = tuple(s * sp.Rational(n, d) for n, d in ((1, 4), (1, 2), (3, 4), (1, 1), (2, 1), (5, 1)) for s in (-1, 1))
 
 
-def _differing_points(g: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
+def _differing_points(g: Expr, a: Expr, b: Expr, bits: int) -> tuple[Expr, Expr]:
     """Two rational points of (a, b) at which g provably differs, short ones first."""
-    first: Expr = None
-    for p in [*(p for p in _SHORT if less(a, p) and less(p, b)), *samples(a, b)]:
-        if first is None:
-            first = p
-            continue
-        d = ball_at(g, p) - ball_at(g, first)
+    points = [*(p for p in _SHORT if less(a, p) and less(p, b)), *samples(a, b), *hints(g, a, b)]
+    first = ball_at(g, points[0], bits)
+    for p in points[1:]:
+        d = ball_at(g, p, bits) - first
         if d > 0 or d < 0:
-            return (first, p) if less(first, p) else (p, first)
+            return (points[0], p) if less(points[0], p) else (p, points[0])
     raise Undecided(f"{g} is not constant between {a} and {b}, but no two differing points were found")
 
 
-def _order_at(e: Expr, x: Expr, at_most: int = 12) -> int:
-    """The order of the zero of an analytic e at the exact point x."""
-    for k in range(at_most):
-        if sign_of(sp.simplify(e.subs(X, x))) != 0:
+_LARGEST_ORDER = 12
+
+
+def _orders_at(df: Expr, g: Expr, x: Expr) -> tuple[int, int] | None:
+    """The orders (m, n) of the zeros of analytic df and g at the exact point x if m < n, else None."""
+    for m in range(_LARGEST_ORDER):
+        if not _vanishes(g, x):
+            return None
+        if not _vanishes(df, x):
+            return m, _order_at(g, x, m)
+        df, g = sp.diff(df, X), sp.diff(g, X)
+    raise Undecided(f"the order of the zero at {x}")
+
+
+def _order_at(e: Expr, x: Expr, start: int) -> int:
+    """The order of the zero at x of a function of which e, which vanishes there, is a derivative of order ``start``."""
+    for k in range(start, start + _LARGEST_ORDER):
+        if not _vanishes(e, x):
             return k
         e = sp.diff(e, X)
     raise Undecided(f"the order of the zero at {x}")
 
 
+def _vanishes(e: Expr, x: Expr) -> bool:
+    """Whether e(x) = 0 at an exact point; most values are told from 0 by an enclosure."""
+    with precision(192):
+        ball = enclose(e, enclose(x))
+    if ball > 0 or ball < 0:
+        return False
+    return sign_of(sp.simplify(e.subs(X, x))) == 0
+
+
+_SECONDS_TO_SIMPLIFY = 1.0
+
+
+@lru_cache(maxsize=500)
 def _ratio(df: Expr, g: Expr) -> Expr:
     """F'/B, cancelled where a normal form exists."""
-    form = exp_rational(df / g)
+    quotient = df / g
+    form = exp_rational(quotient)
     if form is not None:
         if form.num.is_ground and form.den.is_ground:
             return form.num.as_expr() / form.den.as_expr()
         if form.rate == 0:
             return sp.factor_terms(form.back(form.num) / form.back(form.den))
-        if is_zero(df / g - (simple := sp.simplify(df / g))):
-            return simple
-    return sp.simplify(df / g)
+    turned = trig_rational(quotient)
+    if turned is not None and turned.num.is_ground and turned.den.is_ground:
+        return turned.num.as_expr() / turned.den.as_expr()
+    try:
+        with limit(_SECONDS_TO_SIMPLIFY):
+            simple = sp.simplify(quotient)
+            if simple.has(sp.zoo, sp.nan) or not is_zero(quotient - simple):
+                return quotient
+    except (OutOfTime, Undecided, BasePolynomialError):
+        return quotient
+    return simple
 
 
 def _check_integrable_inside(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> None:
     if not ratio.has(X):
         return
-    form = exp_rational(ratio)
+    form, turned = exp_rational(ratio), trig_rational(ratio)
     if form is not None:
-        try:
+        with contextlib.suppress(Undecided):
             if sign_on(form.back(form.den), a, b).strict:
                 return
-        except Undecided:
-            pass
+    if turned is not None and turned.at_pole is not OO and sign_on(turned.den.as_expr(), -OO, OO).strict:
+        return  # bounded over the whole period
     for q in (g, sp.fraction(sp.together(ratio))[1]):
         with contextlib.suppress(Undecided):
             if sign_on(q, a, b).strict:
                 return
     zeros = solve_level(g, ZERO, a, b)
     for x0 in zeros.points:
-        m_f, m_g = _order_at(df, x0), _order_at(g, x0)
-        if m_f < m_g:
-            raise Refuted(
-                "not-integrable",
-                (x0,),
-                f"F'/B is not integrable at x = {x0}: B vanishes there to order {m_g} and F' to order {m_f}",
-            )
+        orders = _orders_at(df, g, x0)
+        if orders is not None:
+            m, n = orders
+            sentence = f"F'/B is not integrable at x = {x0}: B vanishes there to order {n} and F' to order {m}"
+            raise Refuted("not-integrable", (x0,), sentence)
     if zeros.window is not None:
         lo, hi = zeros.window
         raise Undecided(f"whether F'/B is integrable at the zeros of B outside {lo} < x < {hi}")
@@ -220,8 +258,20 @@ def _ends(e: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]:
     return (None if a == -OO else limit_at(e, a, 1), None if b == OO else limit_at(e, b, -1))
 
 
-def _piece(f: Expr, g: Expr, a: Expr, b: Expr) -> Piece:
+def _piece(f: Expr, g: Expr, a: Expr, b: Expr, bits: int) -> Piece:
     f, g = _settled(f, a, b), _settled(g, a, b)
+    no_limit: Undecided | None = None
+    try:
+        ends = _finite_ends(f, g, a, b)
+    except Undecided as reason:
+        no_limit = reason  # the inside may still refute the pair, which settles it
+    kind, ratio = _kind(f, g, a, b, bits)
+    if no_limit is not None:
+        raise no_limit
+    return Piece(kind, a, b, f, g, ratio, *ends, level=g if kind == "K" else ZERO)
+
+
+def _finite_ends(f: Expr, g: Expr, a: Expr, b: Expr) -> tuple[tuple[Expr, Expr], tuple[Expr, Expr]]:
     f_ends, g_ends = _ends(f, a, b), _ends(g, a, b)
     for end, fl, gl in ((a, f_ends[0], g_ends[0]), (b, f_ends[1], g_ends[1])):
         if end in (OO, -OO):
@@ -230,32 +280,37 @@ def _piece(f: Expr, g: Expr, a: Expr, b: Expr) -> Piece:
             raise Refuted("unbounded", (end,), f"F has an infinite limit beside x = {end}, so T is not Lipschitz")
         if gl in (OO, -OO):
             raise Refuted("unbounded", (end,), f"B is unbounded beside x = {end}, so T is not Lipschitz there")
-    df = sp.diff(f, X)
+    return f_ends, g_ends
+
+
+def _kind(f: Expr, g: Expr, a: Expr, b: Expr, bits: int) -> tuple[str, Expr]:
+    """S, K or Z, and F'/B on S; raises `Refuted` where the piece is none of them."""
     f_flat, g_null = not f.has(X), g == 0 or (not g.has(X) and sign_of(g) == 0)
     if f_flat and g_null:
-        return Piece("Z", a, b, f, ZERO, ZERO, f_ends, (ZERO, ZERO))
+        return "Z", ZERO
     if f_flat:
         if g.has(X):
-            p, q = _differing_points(g, a, b)
+            p, q = _differing_points(g, a, b, bits)
             raise Refuted(
                 "backward-varies-on-level-set",
                 (p, q),
                 f"F is constant between x = {p} and x = {q}, so both have the same P, but B differs: B({p}) != B({q})",
             )
-        return Piece("K", a, b, f, g, ZERO, f_ends, g_ends, g)
+        return "K", ZERO
     if g_null:
-        p, q = _differing_points(f, a, b)
+        p, q = _differing_points(f, a, b, bits)
         raise Refuted(
             "forward-moves-where-backward-vanishes",
             (p, q),
             f"B = 0 between x = {p} and x = {q}, so T(P(x)) cannot move there, but F({p}) != F({q})",
         )
+    df = sp.diff(f, X)
     ratio = _ratio(df, g)
     opposite = _opposite_point(df, g, ratio, a, b)
     if opposite is not None:
         raise _opposite(opposite)
     _check_integrable(df, g, ratio, a, b)
-    return Piece("S", a, b, f, g, ratio, f_ends, g_ends)
+    return "S", ratio
 
 
 def _opposite_point(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> Expr | None:
@@ -265,8 +320,19 @@ def _opposite_point(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> Expr | 
     found = negative_point(df * g, a, b)
     if found is not None:
         return found
-    s = sign_on(ratio if exp_rational(ratio) is not None else df * g, a, b)
+    s = _sign_of_product(df, g, ratio, a, b)
     return _negative_point(df * g, s.negative, a, b) if s.value is None or s.value < 0 else None
+
+
+def _sign_of_product(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> Sign:
+    """The sign of F'B, from F'/B where that has a normal form or is the shorter of the two and has no pole."""
+    if exp_rational(ratio) is not None:
+        return sign_on(ratio, a, b)
+    if 2 * ratio.count_ops() < (df * g).count_ops():
+        with contextlib.suppress(Undecided):
+            if sign_on(sp.fraction(sp.together(ratio))[1], a, b).strict:
+                return sign_on(ratio, a, b)
+    return sign_on(df * g, a, b)
 
 
 def _check_integrable(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> None:
@@ -296,6 +362,10 @@ def _opposite(point: Expr) -> Refuted:
     )
 
 
+_WITNESS_BITS = (192, 4096)
+"""A difference that shows only at the second accuracy is asked for where no other piece refutes the pair."""
+
+
 def anatomy(pair: QuantizerPair) -> Anatomy:
     """Cut a pair into classified pieces. Raises `Refuted` or `Undecided`."""
     f = pair.forward.refine(pair.backward.breaks)
@@ -304,16 +374,25 @@ def anatomy(pair: QuantizerPair) -> Anatomy:
     hi = f.known_to if less(f.known_to, g.known_to) else g.known_to
     first = sum(1 for b in f.breaks if compare(b, lo) <= 0)
     last = sum(1 for b in f.breaks if less(b, hi))
-    pieces, open_question = [], None
-    for i in range(first, last + 1):
-        a, b = f.ends[i]
-        try:
-            pieces.append(_piece(f.exprs[i], g.exprs[i], lo if less(a, lo) else a, hi if less(hi, b) else b))
-        except Undecided as reason:
-            # a later piece may still refute the pair, which settles it
-            open_question = open_question or reason
+    found: dict[int, Piece] = {}
+    open_question: Undecided | None = None
+    for bits in _WITNESS_BITS:
+        open_question = None
+        for i in range(first, last + 1):
+            if i in found:
+                continue
+            a, b = f.ends[i]
+            a, b = lo if less(a, lo) else a, hi if less(hi, b) else b
+            try:
+                found[i] = _piece(f.exprs[i], g.exprs[i], a, b, bits)
+            except Undecided as reason:
+                # a later piece may still refute the pair, which settles it
+                open_question = open_question or reason
+        if open_question is None:
+            break
     if open_question is not None:
         raise open_question
+    pieces = [found[i] for i in range(first, last + 1)]
     nodes = []
     for i in range(first, last):
         x, left, right = f.breaks[i], pieces[i - first], pieces[i - first + 1]
@@ -644,51 +723,61 @@ def tie_notes(pair: QuantizerPair, parts: Anatomy) -> tuple[str, ...]:
     return tuple(notes)
 
 
+_LITERAL = 2.0
+"""Seconds for the literal reading: also where little is asked for the rest."""
+
+
 def decide(pair: QuantizerPair, budget: float = 4.0) -> Verdict:
     """The verdict on a pair: smooth, lipschitz or unprincipled with a witness, or undecided.
 
-    ``budget``: seconds spent at most on each of: the convexity of r, the closed forms of (T, P, r).
-    What they do not reach is None or implicit; the grade does not depend on them.
+    ``budget``: seconds spent at most on each of: the literal reading, the convexity of r, the closed
+    forms of (T, P, r). What they do not reach is None or implicit; the grade does not depend on them.
     Never raises on a pair of valid maps; what cannot be settled is an `undecided` verdict with the
     reason. Source: MATH.md, section 3.
     """
     from theory.decomposition import decompose, undescribed
 
-    literal: bool | None
-    try:
-        literal = literal_criterion(pair)
-    except Undecided:
-        literal = None
+    parts: Anatomy | None = None
     try:
         parts = anatomy(pair)
         smooth = is_smooth(parts)
         if not smooth:
             check_lipschitz(parts)
+        verdict = _grade(parts, smooth)
     except Refuted as no:
-        return Verdict("unprincipled", no.witness.sentence, literal, witness=no.witness)
+        verdict = Verdict("unprincipled", no.witness.sentence, None, witness=no.witness)
     except Undecided as open_question:
-        return Verdict("undecided", f"not settled: {open_question}", literal)
-    if parts.windowed:
-        return Verdict(
-            "undecided",
-            "the pair has infinitely many breakpoints; no contradiction was found in the window that was examined",
-            literal,
-        )
-    convex: bool | None = None
-    with contextlib.suppress(Undecided, OutOfTime), limit(budget):
-        convex = convex_regularizer(parts)
-    try:
-        with limit(budget):
-            decomposition = decompose(parts, smooth)
-    except OutOfTime:
+        verdict = Verdict("undecided", f"not settled: {open_question}", None)
+    literal = _reached(max(budget, _LITERAL), lambda: literal_criterion(pair))
+    verdict = replace(verdict, literal=literal)
+    if parts is None or not verdict.principled:
+        return verdict
+    known = parts
+    convex = _reached(budget, lambda: convex_regularizer(known))
+    decomposition = _reached(budget, lambda: decompose(known, smooth))
+    if decomposition is None:
         decomposition = undescribed("no closed form was found in time")
-    grade = "smooth" if smooth else "lipschitz"
-    reason = (
-        "F = T o P and B = T' o P with T continuously differentiable"
-        if smooth
-        else "F = T o P and B = t o P, where t selects a generalised derivative of T at its kinks"
-    )
-    return Verdict(grade, reason, literal, convex, decomposition, notes=tie_notes(pair, parts))
+    notes = _reached(budget, lambda: tie_notes(pair, known)) or ()
+    return replace(verdict, convex=convex, decomposition=decomposition, notes=notes)
+
+
+def _grade(parts: Anatomy, smooth: bool) -> Verdict:
+    if parts.windowed:
+        reason = "the pair has infinitely many breakpoints; no contradiction was found in the window that was examined"
+        return Verdict("undecided", reason, None)
+    if smooth:
+        return Verdict("smooth", "F = T o P and B = T' o P with T continuously differentiable", None)
+    reason = "F = T o P and B = t o P, where t selects a generalised derivative of T at its kinks"
+    return Verdict("lipschitz", reason, None)
+
+
+def _reached(seconds: float, work: Callable[[], Any]) -> Any:
+    """work(), or None where it is not settled in its time or the time of the whole answer passes meanwhile."""
+    try:
+        with limit(seconds):
+            return work()
+    except (Undecided, OutOfTime, DeadlinePassed):
+        return None
 
 
 __all__ = ["Anatomy", "Node", "Piece", "PiecewiseMap", "Refuted", "anatomy", "decide"]

@@ -8,6 +8,7 @@ that no precision separates and no algebra identifies are `Undecided`, never gue
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ X = sp.Symbol("x", real=True)
 """The one variable of every map."""
 
 _PRECISIONS = (64, 192, 640, 2048, 8192)
+_CERTIFIED_BITS = 2048  # the finest separation of constants without a closed form
 _LARGEST_BITS = 4096  # integer parts beyond this many bits are not computed
 
 
@@ -49,6 +51,49 @@ class sigmoid(sp.Function):
 
 
 Ball = Any  # flint.arb, which ships without types
+
+
+class Certified(sp.AtomicExpr):
+    """A real constant without a closed form, known by enclosures of any accuracy.
+
+    ``text`` says what it is. ``refine(bits)`` gives rationals lo <= c <= hi, at most 2**-bits apart;
+    it raises `Undecided` where that accuracy is not reached. Two of them are equal only if they are
+    one object: their order is settled by enclosures, their equality never guessed.
+    """
+
+    is_real = True
+    is_finite = True
+    is_commutative = True
+    is_number = True
+
+    def __new__(cls, text: str, refine: Callable[[int], tuple[Any, Any]]) -> Certified:
+        self = super().__new__(cls)
+        self.text, self.refine = text, refine
+        return self
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (self.text, id(self.refine))
+
+    def _eval_evalf(self, prec: int) -> Any:
+        low, high = self.refine(prec + 8)
+        middle = (sp.Rational(int(low.p), int(low.q)) + sp.Rational(int(high.p), int(high.q))) / 2
+        return middle.evalf(max(1, int(prec / 3.33)))
+
+    def _sympystr(self, printer: Any) -> str:
+        refuse = getattr(printer, "_print_Certified", None)  # the printer of the grammar, which has no such constants
+        if refuse is not None:
+            return str(refuse(self))
+        return f"<{self.text}, near {self.evalf(10)}>"
+
+    def _latex(self, _: Any) -> str:
+        return str(self.evalf(8)) + r"\ldots"
+
+    def enclosure(self) -> Ball:
+        """A ball around it at the current Arb precision."""
+        low, high = self.refine(ctx.prec + 8)
+        return arb(low).union(arb(high))
+
+
 _UNARY: dict[Any, Callable[[Ball], Ball]] = {
     sp.exp: lambda z: z.exp(),
     sp.log: lambda z: z.log(),
@@ -119,6 +164,8 @@ def enclose(expr: Any, at: Ball | None = None) -> Ball:
         return abs(enclose(expr.args[0], at))
     if isinstance(expr, sp.polys.rootoftools.ComplexRootOf):
         return _enclose_root(expr)
+    if isinstance(expr, Certified):
+        return expr.enclosure()
     if isinstance(expr, sp.erfinv):
         raise Undecided("the inverse error function has no enclosure here")
     raise Undecided(f"no rigorous enclosure for {expr if expr.is_Symbol else expr.func.__name__}")
@@ -152,9 +199,53 @@ def _by_exponentials(c: Any) -> Any:
     return c.replace(sp.cosh, lambda z: (sp.exp(z) + sp.exp(-z)) / 2)
 
 
+def _could_be_equal(a: Any, b: Any) -> bool:
+    with precision(192):
+        gap = enclose(a) - enclose(b)
+    return bool(gap.is_finite()) and not (gap > 0 or gap < 0)
+
+
+def _with_equal_arguments(c: Any) -> Any:
+    """c with constant arguments of functions that are shown to be equal, or to be short rationals, written alike."""
+    for func in {n.func for n in c.atoms(sp.Function)}:
+        known: list[Any] = []
+        for node in sorted(c.atoms(func), key=lambda n: n.count_ops()):
+            arg = node.args[0]
+            with precision(192):
+                ball = enclose(arg)
+            if arg.is_Rational or not ball.is_finite():
+                known.append(arg)
+                continue
+            digits = Fraction(ball.mid().str(40, radius=False)).limit_denominator(1000)
+            candidates = [*known, sp.Rational(digits.numerator, digits.denominator)]
+            same = next((k for k in candidates if _could_be_equal(arg, k) and _proved_zero(arg - k)), None)
+            if same is None:
+                known.append(arg)
+            else:
+                c = c.xreplace({node: func(same)})
+    return c
+
+
+def _with_reduced_root(c: Any) -> Any:
+    """A polynomial in one algebraic number given by its minimal polynomial, reduced by it."""
+    roots = list(c.atoms(sp.polys.rootoftools.ComplexRootOf))
+    if len(roots) != 1:
+        return c
+    t = sp.Dummy("t")
+    e = sp.fraction(sp.together(c.xreplace({roots[0]: t})))[0]
+    if not e.is_polynomial(t) or sp.Poly(e, t).domain not in (sp.ZZ, sp.QQ):
+        return c
+    least = roots[0].poly.as_expr().subs(roots[0].poly.gen, t)
+    return sp.rem(sp.Poly(e, t, domain="QQ"), sp.Poly(least, t, domain="QQ")).as_expr()
+
+
 def _proved_zero(c: Any) -> bool:
     """True only if algebra shows c = 0; False means that it was not shown."""
+    if c.atoms(Certified):
+        return bool(sp.expand(c) == 0)  # roots without a form satisfy no identity that simplification knows
     attempts: tuple[Callable[[Any], Any], ...] = (
+        _with_reduced_root,
+        lambda e: sp.expand(_with_equal_arguments(e)),
         sp.expand,
         lambda e: sp.cancel(sp.together(_by_exponentials(e))),
         lambda e: sp.expand(sp.expand_log(e, force=True)),
@@ -181,6 +272,8 @@ def sign_of(c: Any) -> int:
     if c is sp.nan or c is sp.zoo or c.has(sp.I):
         raise Undecided(f"{c} is not a real number")
     for bits in _PRECISIONS:
+        if bits > _CERTIFIED_BITS and c.atoms(Certified):
+            break  # each doubling costs nested roots many times as much
         with precision(bits):
             ball = enclose(c)
             if ball > 0:

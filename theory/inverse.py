@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.analytic import Expr, in_language
+from theory.analytic import Expr, U, exp_rational, in_language, limit_at
 from theory.errors import Undecided
 from theory.exact import X, compare, less, rational_between, sigmoid, sign_of
 
@@ -40,7 +40,7 @@ def _is_inverse(e: Expr, inverse: Expr, at: Expr) -> bool:
     with precision(128):
         try:
             back = enclose(inverse.subs(X, y))
-            return bool(back.overlaps(enclose(at)))
+            return bool(back.is_finite()) and bool(back.overlaps(enclose(at)))
         except Undecided:
             return False
 
@@ -56,10 +56,21 @@ def _step(e: Expr, level: Expr, at: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]
             return rest, level / const
     if e.is_Pow and e.base is not sp.E and e.exp.is_Rational:
         n = e.exp
+        if n.is_Integer and n % 2 == 1:
+            ends = [limit_at(e.base, c, side) for c, side in ((a, 1), (b, -1))]
+            if sign_of(ends[0]) * sign_of(ends[1]) < 0:
+                raise Undecided(f"the inverse of {e} has no single closed form across {e.base} = 0")
         sign = 1 if not n.is_Integer else sign_of(e.base.subs(X, at))
         if n.is_Integer and n % 2 == 0:
             return e.base, sign * level ** (1 / n)
         return e.base, sign * (sign * level) ** (1 / n)
+    combined = _one_log(e)
+    if combined is not None:
+        factor, argument = combined
+        return sp.log(argument), level / factor
+    tangent = sp.cancel(e.replace(sp.sin, lambda z: sp.cos(z) * sp.tan(z)))
+    if isinstance(tangent, sp.tan):
+        return tangent.args[0], sp.atan(level)
     if e.is_polynomial(X) and sp.degree(e, X) == 2:
         c2, c1, c0 = sp.Poly(e, X).all_coeffs()
         vertex = -c1 / (2 * c2)
@@ -103,7 +114,37 @@ def _step(e: Expr, level: Expr, at: Expr, a: Expr, b: Expr) -> tuple[Expr, Expr]
     raise Undecided(f"the inverse of {e} has no closed form here")
 
 
+def _one_log(e: Expr) -> tuple[Expr, Expr] | None:
+    """A sum c (n_1 log f_1 + n_2 log f_2 + ...) with small integers n_i as (c, f_1^n_1 f_2^n_2 ...), else None."""
+    if not e.is_Add:
+        return None
+    parts = [term.as_independent(X, as_Add=False) for term in e.args]
+    if not all(isinstance(rest, sp.log) and rest.args[0].is_rational_function(X) for _, rest in parts):
+        return None
+    unit = parts[0][0]
+    powers = [sp.cancel(c / unit) for c, _ in parts]
+    if not all(n.is_Integer and abs(n) <= 4 for n in powers):
+        return None
+    return unit, sp.cancel(sp.Mul(*(rest.args[0] ** n for n, (_, rest) in zip(powers, parts, strict=True))))
+
+
+def _hyperbolic(e: Expr) -> Expr | None:
+    """(a u + b)/(c (u + 1)) with u = exp(q x) as (a + b)/(2 c) + (a - b)/(2 c) tanh(q x/2), else None."""
+    form = exp_rational(e)
+    if form is None or form.rate == 0 or form.num.degree(X) > 0 or form.den.degree(X) > 0:
+        return None
+    num, den = sp.Poly(form.num.as_expr(), U), sp.Poly(form.den.as_expr(), U)
+    if den.degree() != 1 or num.degree() > 1 or den.nth(0) != den.nth(1):
+        return None
+    a, b, c = num.nth(1), num.nth(0), den.nth(1)
+    return (a + b) / (2 * c) + (a - b) / (2 * c) * sp.tanh(form.rate * X / 2)
+
+
 def _tidy(e: Expr) -> Expr:
+    if e.has(sp.exp):
+        shorter = _hyperbolic(e)
+        if shorter is not None:
+            return shorter
     if e.is_rational_function(X):
         return sp.factor_terms(sp.cancel(e)) if not e.is_polynomial(X) else sp.expand(e)
     return e

@@ -524,6 +524,16 @@ class PiecewiseMap:
 
         return to_text(self)
 
+    def _repr_latex_(self) -> str:
+        from theory.display import in_math, map_latex
+
+        return in_math(map_latex(self))
+
+    def _repr_html_(self) -> str:
+        from theory.display import map_html
+
+        return map_html(self)
+
 
 def _line(e: Expr) -> tuple[Expr, Expr] | None:
     """(slope, intercept) of an expression written as a line with rational coefficients."""
@@ -532,14 +542,19 @@ def _line(e: Expr) -> tuple[Expr, Expr] | None:
     return (k, c) if x == X and k.is_Rational and c.is_Rational else None
 
 
+_FEW_STEPS = 40
+
+
 def _window_edge(e: Expr, offset: Expr, inner: Expr, side: int) -> Expr:
     """How far a monotone unbounded stretch beyond ``inner`` is laid out: as far as its steps stay few."""
     base = sp.Integer(0) if inner in (OO, -OO) else sp.Integer(side * max(0, side * _floor_exact(inner) + 1))
-    near = e.subs(X, base)
-    for part in (sp.Rational(n, 2**k) for k in range(3, 14) for n in (8, 7, 6, 5)):
+    near = _floor_exact(e.subs(X, base) - offset)
+    wide = ((sp.Integer(2**k), _FEW_STEPS) for k in range(20, 0, -1))  # a slow staircase is laid out further
+    close = ((sp.Rational(n, 2**k), MAX_PIECES // 2 - 2) for k in range(3, 14) for n in (8, 7, 6, 5))
+    for part, most in (*wide, *close):
         edge = base + side * part * _WINDOW
         with contextlib.suppress(Undecided):  # too large to count: look closer
-            if abs(_floor_exact(e.subs(X, edge) - offset) - _floor_exact(near - offset)) <= MAX_PIECES // 2 - 2:
+            if abs(_floor_exact(e.subs(X, edge) - offset) - near) <= most:
                 return edge
     raise Undecided(f"a staircase of more than {MAX_PIECES} steps is not laid out")
 

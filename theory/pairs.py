@@ -18,6 +18,16 @@ class QuantizerPair:
     backward: PiecewiseMap
     name: str = ""
 
+    def _repr_latex_(self) -> str:
+        from theory.display import in_math, pair_latex
+
+        return in_math(pair_latex(self))
+
+    def _repr_html_(self) -> str:
+        from theory.display import pair_html
+
+        return pair_html(self)
+
 
 @dataclass(frozen=True)
 class Regularizer:
@@ -29,6 +39,16 @@ class Regularizer:
 
     largest: PiecewiseMap | None
     smallest: PiecewiseMap | None
+
+    def _repr_latex_(self) -> str:
+        from theory.display import in_math, regularizer_latex
+
+        return in_math(regularizer_latex(self))
+
+    def _repr_html_(self) -> str:
+        from theory.display import regularizer_html
+
+        return regularizer_html(self)
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,16 @@ class Decomposition:
     prox: PiecewiseMap | None
     regularizer: Regularizer
     implicit: dict[str, str] = field(default_factory=dict)
+
+    def _repr_latex_(self) -> str:
+        from theory.display import decomposition_latex, in_math
+
+        return in_math(decomposition_latex(self))
+
+    def _repr_html_(self) -> str:
+        from theory.display import decomposition_html
+
+        return decomposition_html(self)
 
 
 @dataclass(frozen=True)
@@ -71,3 +101,13 @@ class Verdict:
     @property
     def principled(self) -> bool:
         return self.grade in ("smooth", "lipschitz")
+
+    def _repr_latex_(self) -> str:
+        from theory.display import in_math, verdict_latex
+
+        return in_math(verdict_latex(self))
+
+    def _repr_html_(self) -> str:
+        from theory.display import verdict_html
+
+        return verdict_html(self)

@@ -345,7 +345,28 @@ class _Reader:
         arity, function = _FUNCTIONS[name]
         if len(node.args) != arity:
             raise self.refuse(node, f"{name} takes {arity} argument{'s' * (arity > 1)}, {len(node.args)} given")
+        if name == "clip":
+            stairs = self._clipped_stairs(node)
+            if stairs is not None:
+                return stairs
         return function(*(self.map_of(a) for a in node.args))
+
+    def _clipped_stairs(self, node: ast.Call) -> PiecewiseMap | None:
+        """clip(floor(m), i, j) and clip(round(m), i, j) as the steps of clip(m, i, j), which are finitely many."""
+        inner = node.args[0]
+        if not isinstance(inner, ast.Call) or not isinstance(inner.func, ast.Name) or len(inner.args) != 1:
+            return None
+        if inner.func.id not in ("floor", "round") or inner.keywords:
+            return None
+        low, high = (self.map_of(a) for a in node.args[1:])
+        i, j = low.constant, high.constant
+        if i is None or j is None or not (i.is_Integer and j.is_Integer and i <= j):
+            return None
+        m = self.map_of(inner.args[0])
+        if m.windowed:
+            return None
+        m = m.clip(low, high)
+        return m.floor() if inner.func.id == "floor" else m.round()
 
     # ---- Piecewise
 

@@ -22,6 +22,9 @@ class _Printer(StrPrinter):
     def _print_ComplexRootOf(self, expr: Any) -> str:
         raise Undecided(f"the algebraic number {expr.expr} has no closed form in the grammar")
 
+    def _print_Certified(self, expr: Any) -> str:
+        raise Undecided(f"{expr} has no closed form in the grammar")
+
 
 def expression_text(e: Expr) -> str:
     """One expression in the grammar. Raises `Undecided` where it has no form there."""

@@ -17,15 +17,17 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCK = re.compile(r"```console\n(.*?)```", re.S)
 
 
-def examples(text: str) -> list[tuple[str, str]]:
-    """(command, expected output) of every `$ proxpair ...` line in the console blocks."""
+def examples(text: str) -> list[list[tuple[str, str]]]:
+    """(command, expected output) of every `$ proxpair ...` line, block by block: a block's files are its own."""
     found = []
     for block in BLOCK.findall(text):
+        lines = []
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             command, _, output = part.partition("\n")
             if command.startswith("proxpair"):
-                found.append((command, output.rstrip()))
-    return found
+                lines.append((command, output.rstrip()))
+        found.append(lines)
+    return [lines for lines in found if lines]
 
 
 def run(command: str, folder: Path) -> str:
@@ -33,7 +35,7 @@ def run(command: str, folder: Path) -> str:
     if words[0] in {"converge", "train", "paper", "figures"}:
         words += ["--out", str(folder)]
     out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         proxpair.main(words)
     return out.getvalue().replace(str(folder), "out").rstrip()
 
@@ -42,13 +44,14 @@ CASES = examples(README.read_text(encoding="utf-8"))
 
 
 def test_there_is_an_example_for_each_kind_of_user() -> None:
-    commands = {shlex.split(c)[1] for c, _ in CASES}
+    commands = {shlex.split(c)[1] for block in CASES for c, _ in block}
     assert {"check", "synthesize", "converge"} <= commands
 
 
-@pytest.mark.parametrize(("command", "expected"), CASES, ids=[c for c, _ in CASES])
-def test_the_readme_shows_what_the_command_prints(command: str, expected: str, tmp_path: Path) -> None:
-    assert run(command, tmp_path) == expected
+@pytest.mark.parametrize("block", CASES, ids=[block[0][0] for block in CASES])
+def test_the_readme_shows_what_the_command_prints(block: list[tuple[str, str]], tmp_path: Path) -> None:
+    for command, expected in block:
+        assert run(command, tmp_path) == expected
 
 
 def test_python_examples() -> None:
@@ -68,7 +71,7 @@ def test_the_public_module_s_example() -> None:
 
 
 def test_a_stale_example_would_be_seen(tmp_path: Path) -> None:
-    command, expected = CASES[0]
+    command, expected = CASES[0][0]
     assert run(command, tmp_path) != expected.replace("a", "b")
 
 

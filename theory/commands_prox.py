@@ -366,7 +366,7 @@ def _curve(label: str, graph: MonotoneGraph, window: tuple[Expr, Expr] | None = 
 
 
 def _samples(x: Expr, y: Expr, lo: Expr, hi: Expr) -> list[tuple[float, float]]:
-    """Points (x(s), y(s)) for s inside (lo, hi), finite ends."""
+    """Points (x(s), y(s)) for s inside (lo, hi), finite ends; closer together towards the ends."""
     from flint import arb
 
     from theory.exact import enclose, precision
@@ -375,7 +375,7 @@ def _samples(x: Expr, y: Expr, lo: Expr, hi: Expr) -> list[tuple[float, float]]:
     with precision(96):
         a, b = enclose(lo), enclose(hi)
         for k in range(1, _POINTS):
-            s = (a + (b - a) * arb(k) / _POINTS).mid()
+            s = (a + (b - a) * (arb(k) / (2 * _POINTS)).sin_pi() ** 2).mid()
             point = enclose(x, s), enclose(y, s)
             if all(c.is_finite() for c in point):
                 found.append((float(point[0].mid()), float(point[1].mid())))
@@ -394,6 +394,7 @@ def _r_curves(found: Recovered) -> list[dict[str, Any]]:
 
 
 def _r_curve(label: str, r: PiecewiseMap, window: tuple[Expr, Expr]) -> dict[str, Any]:
+    from theory.analytic import limit_at
     from theory.exact import X, less, to_float
     from theory.maps import OO
 
@@ -401,11 +402,20 @@ def _r_curve(label: str, r: PiecewiseMap, window: tuple[Expr, Expr]) -> dict[str
     for e, (a, b) in zip(r.exprs, r.ends, strict=True):
         lo, hi = window[0] if less(a, window[0]) else a, window[1] if less(window[1], b) else b
         if e is not OO and less(lo, hi):
-            lines.append(_samples(X, e, lo, hi))
-    for b, v in zip(r.breaks, r.values, strict=True):
-        if v is not None and v is not OO:
+            ends = [(c, limit_at(e, c, side)) for c, side in ((lo, 1), (hi, -1))]
+            first, last = ([(to_float(c), to_float(v))] if v.is_finite else [] for c, v in ends)
+            lines.append([*first, *_samples(X, e, lo, hi), *last])
+    for k, (b, v) in enumerate(zip(r.breaks, r.values, strict=True)):
+        if v is not None and v is not OO and not (_joins(r.left(k), v) and _joins(r.right(k), v)):
             dots.append((to_float(b), to_float(v)))
     return {"label": label, "lines": lines, "gaps": [], "dots": dots}
+
+
+def _joins(beside: Expr, v: Expr) -> bool:
+    """A curve reaches the value at its end."""
+    from theory.exact import equal
+
+    return bool(beside.is_finite) and equal(beside, v)
 
 
 def _r_by_values(found: Recovered) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def test_forgeries_are_not_accepted_with_a_false_claim() -> None:
     assert tally["rejected"] > 300
 
 
+@pytest.mark.parametrize("tie", ["1/0", "log(-1)", "sqrt(-1)", "Max(0, 1/(1 - 1))"])
+def test_a_constant_without_a_value_is_no_claim(tie: str) -> None:
+    made = make("Max(x, 0)", "Heaviside(x, 1/2)")
+    made["claim"]["backward"] = f"Heaviside(x, {tie})"
+    with pytest.raises(Rejected, match="has no value"):
+        verify(load(json.dumps(made).encode()))
+
+
 @pytest.mark.parametrize("drop", ["lemmas", "cuts", "pieces"])
 def test_dropped_evidence_is_missed(drop: str) -> None:
     made = make("tanh(x)", "2 - x*tanh(x/2)*exp(-x**2)")

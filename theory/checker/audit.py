@@ -111,6 +111,25 @@ class Region:
         self.kind, self.a, self.b, self.f, self.g, self.level = kind, a, b, f, g, level
 
 
+def _check_constants(t: Term) -> None:
+    """Raise `Rejected` for a constant without a value anywhere in a text, such as 1/0 at a breakpoint."""
+    stack, seen = [t], set()
+    while stack:
+        s = stack.pop()
+        if s in seen or s in (OO, NOO):
+            continue
+        seen.add(s)
+        if s.has_x:
+            stack += terms.parts_of(s)
+            continue
+        try:
+            value = resolve(s, At(terms.ZERO))
+        except NoValue:
+            raise Rejected(f"a constant of F or B has no value: {show(s)[:60]}") from None
+        if not limits.defined(value):
+            raise Rejected(f"a constant of F or B has no value: {show(s)[:60]}")
+
+
 class Audit:
     """One certificate under examination."""
 
@@ -139,6 +158,8 @@ class Audit:
                 raise Rejected(f"parameter {name[:30]!r}: the constant value of a name in F or B was expected")
             names[name] = value
         self.forward, self.backward = read(self.claim["forward"], names), read(self.claim["backward"], names)
+        for t in (self.forward, self.backward):
+            _check_constants(t)
         self.prover = Prover()
         self.used: set[int] = set()
 

@@ -61,13 +61,18 @@ def _make(op: str, *args: Any) -> Term:
     t = Term()
     t.op, t.args = op, args
     t._hash = hash(key)
-    parts = [a for a in _flat(args) if isinstance(a, Term)]
+    parts = parts_of(t)
     t.has_x = op == "x" or any(a.has_x for a in parts)
     t.size = 1 + sum(a.size for a in parts)
     if t.size > MAX_SIZE:
         raise Rejected("a formula outgrew the bound on its size")
     _TABLE[key] = t
     return t
+
+
+def parts_of(t: Term) -> list[Term]:
+    """The terms directly inside t, those in the conditions of a Piecewise included."""
+    return [a for a in _flat(t.args) if isinstance(a, Term)]
 
 
 def _flat(args: Any) -> Any:

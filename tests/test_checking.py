@@ -18,7 +18,7 @@ import sympy as sp
 from theory import checking
 from theory.catalogue import CATALOGUE
 from theory.checking import SCHEMA, Check, check, lost, refused
-from theory.deadline import DeadlinePassed, Lost, guarded, limit
+from theory.deadline import DeadlinePassed, Lost, guarded, limit, patience
 from theory.errors import InputError, OutOfTime
 from theory.exact import X, rational_between
 from theory.maps import PiecewiseMap
@@ -442,18 +442,71 @@ def test_a_bare_except_does_not_stop_the_clock() -> None:
 
 def test_many_limits_end_on_the_edge_and_leave_nothing_behind() -> None:
     """The alarm may ring while the limit is being left: then it is either heard or gone, never late."""
-    kept = []  # a kept traceback keeps every frame alive
+    kept: list[BaseException] = []  # a kept traceback keeps every frame alive
     before = signal.getsignal(signal.SIGALRM)
     for k in range(1000):
         try:
-            with limit(0.002):
+            with limit(0.002, final=True):
                 spin(0.0019 + 0.0000002 * k)
-        except OutOfTime as error:
+        except DeadlinePassed as error:
             kept.append(error)
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
         assert signal.getsignal(signal.SIGALRM) is before
     assert 0 < len(kept) < 1000
     spin(0.1)
+
+
+def test_an_alarm_in_the_middle_of_arming_is_heard_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take the processor away between arming the timer and entering the body."""
+    arm = limit._set
+
+    def slow(self: limit, seconds: float, again: float = 0.0) -> None:
+        arm(self, seconds, again)
+        spin(0.05)
+
+    before = signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr(limit, "_set", slow)
+    with pytest.raises(DeadlinePassed), limit(0.01, final=True):
+        spin(5)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_many_limits_of_work_leave_nothing_behind() -> None:
+    """The clock of a process's work ticks every few milliseconds."""
+    kept = []
+    before = signal.getsignal(signal.SIGPROF)
+    for k in range(60):
+        try:
+            with limit(0.01):
+                spin(0.0003 * k)
+        except OutOfTime as error:
+            kept.append(error)
+        assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGPROF) is before
+    assert 0 < len(kept) < 60
+    spin(0.1)
+
+
+def test_inner_limits_count_work_and_final_ones_the_wall() -> None:
+    with limit(0.05):
+        time.sleep(0.2)  # no work is done meanwhile
+    with pytest.raises(DeadlinePassed), limit(0.05, final=True):
+        time.sleep(5)
+    with pytest.raises(DeadlinePassed), limit(0.05, final=True), limit(5):
+        spin(5)
+    with pytest.raises(OutOfTime), limit(5, final=True), limit(0.05):
+        spin(5)
+
+
+def test_patience_stretches_inner_limits_only() -> None:
+    with patience(50):
+        with limit(0.005):
+            spin(0.05)
+        with pytest.raises(DeadlinePassed), limit(0.02, final=True):
+            spin(5)
+    with pytest.raises(OutOfTime), limit(0.005):
+        spin(5)
 
 
 class Slow:

@@ -14,7 +14,7 @@ import sympy as sp
 from theory.analytic import limit_at
 from theory.corollaries import FIELDS as THEORY_FIELDS
 from theory.corollaries import consequences
-from theory.deadline import DeadlinePassed, Lost, limit
+from theory.deadline import DeadlinePassed, Lost, limit, stretched
 from theory.decision import decide
 from theory.errors import InputError, Undecided
 from theory.exact import X, less, sign_of
@@ -262,7 +262,7 @@ def check(
         found = []
         texts.append(_unwritten(verdict))
     implied: list[Mapping[str, Any]] = []
-    left = min(_THEORY_SECONDS, (end - time.monotonic()) * 0.9) if with_theory else 0.0
+    left = min(stretched(_THEORY_SECONDS), (end - time.monotonic()) * 0.9) if with_theory else 0.0
     if schedule or left > 0:
         _within(end, lambda: implied.append(consequences(pair, verdict, schedule[0] if schedule else None, left)))
     return Check(verdict, pair, tuple(found), texts=texts[0], theory=implied[0] if implied else None)

@@ -533,11 +533,11 @@ def facts(parts: Anatomy, verdict: Verdict, budget: float = 4.0) -> Facts:
     d = verdict.decomposition
     prox = None if d is None else d.prox
 
-    end = time.monotonic() + budget
+    end = time.process_time() + budget
 
     def share() -> float:
         """Seconds for the next constant: at most two fifths of all, and what is left."""
-        return min(0.4 * budget, end - time.monotonic())
+        return min(0.4 * budget, end - time.process_time())
 
     def constant(make: Callable[[], Bound], words: str = "") -> Constant:
         try:

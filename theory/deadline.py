@@ -1,6 +1,8 @@
-"""Wall-clock limits: an alarm signal that reaches into sympy, and child processes for what it cannot reach.
+"""Time limits: an alarm signal that reaches into sympy, and child processes for what it cannot reach.
 
-`limit` raises in the running computation (POSIX, main thread). A signal is only noticed between two
+`limit` raises in the running computation (POSIX, main thread): a final one after wall-clock seconds, an
+inner one, behind which another method is tried, after seconds of this process's own work, so that a busy
+machine does not change what is found. A signal is only noticed between two
 steps of the interpreter: one long step inside a C library (a large factorisation) outlives it, and an
 abort inside that library takes the process along. The command line therefore answers through `guarded`,
 which works in forked children that can be killed. The Python interface does not fork.
@@ -31,51 +33,91 @@ class DeadlinePassed(BaseException):
     """A final limit passed. Unlike `OutOfTime`, no inner limit catches it and tries something else."""
 
 
-class limit:
-    """Context manager: raise `OutOfTime` (``final``: `DeadlinePassed`) in the body after ``seconds`` (> 0).
+_stretch = 1.0
 
-    Nested limits keep the earlier one. Outside the main thread, or where the platform has no
-    interval timer, the body runs unlimited.
+
+class patience:
+    """Context manager: inner limits take ``factor`` times as long, for work that must not depend on the machine."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __enter__(self) -> None:
+        global _stretch
+        self.before, _stretch = _stretch, self.factor
+
+    def __exit__(self, *_: object) -> None:
+        global _stretch
+        _stretch = self.before
+
+
+def stretched(seconds: float) -> float:
+    """Seconds of work as the surrounding `patience` stretches them."""
+    return seconds * _stretch
+
+
+class limit:
+    """Context manager: raise `OutOfTime` in the body after ``seconds`` (> 0) of work, times the `patience`.
+
+    ``final``: raise `DeadlinePassed` after ``seconds`` on the wall. Nested limits of a kind keep the
+    earlier one. Outside the main thread, or where the platform has no interval timer, the body runs
+    unlimited.
     """
 
     def __init__(self, seconds: float, *, final: bool = False) -> None:
-        self.seconds = min(max(seconds, _EARLY), _LONGEST)
+        self.seconds = min(max(seconds if final else stretched(seconds), _EARLY), _LONGEST)
         self.raised = DeadlinePassed if final else OutOfTime
+        self.final = final
         self.armed = False
+
+    def _clock(self) -> float:
+        return time.monotonic() if self.final else time.process_time()
+
+    def _set(self, seconds: float, again: float = 0.0) -> None:
+        signal.setitimer(signal.ITIMER_REAL if self.final else signal.ITIMER_PROF, seconds, again)
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
             return
-        self.outer_left, _ = signal.getitimer(signal.ITIMER_REAL)
+        self.outer_left, _ = signal.getitimer(signal.ITIMER_REAL if self.final else signal.ITIMER_PROF)
         if 0 < self.outer_left <= self.seconds:
             return
-        self.start = time.monotonic()
-        self.before = signal.signal(signal.SIGALRM, self._ring)
+        self.start = self._clock()
+        self.sign = signal.SIGALRM if self.final else signal.SIGPROF
+        self.before = signal.signal(self.sign, self._ring)
         self.armed = True
-        signal.setitimer(signal.ITIMER_REAL, self.seconds, _REPEAT)
+        self._set(self.seconds, _REPEAT)
 
     def __exit__(self, *_: object) -> None:
         if not self.armed:
             return
         self.armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self.before)
+        self._set(0)
+        signal.signal(self.sign, self.before)
         if self.outer_left:
-            left = max(self.outer_left - (time.monotonic() - self.start), _EARLY)
-            signal.setitimer(signal.ITIMER_REAL, left, _REPEAT)
+            self._set(max(self.outer_left - (self._clock() - self.start), _EARLY), _REPEAT)
 
     def _ring(self, _: int, frame: Any) -> None:
-        if not self.armed or time.monotonic() < self.start + self.seconds - _EARLY:
+        if not self.armed or self._clock() < self.start + self.seconds - _EARLY:
             return
-        if frame is not None and frame.f_code in _EDGES:
+        if _is_edge(frame):
             return  # entering and leaving is done whole, or an alarm would be left armed; it rings again
         if _is_lost(frame):
-            signal.setitimer(signal.ITIMER_REAL, _SOON, _REPEAT)
+            self._set(_SOON, _REPEAT)
             return
         raise self.raised
 
 
 _EDGES = (limit.__enter__.__code__, limit.__exit__.__code__)
+
+
+def _is_edge(frame: Any) -> bool:
+    """Whether this frame, or one that it returns to, is entering or leaving a limit."""
+    while frame is not None:
+        if frame.f_code in _EDGES:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_lost(frame: Any) -> bool:
@@ -196,4 +238,4 @@ def guarded(work: Callable[[Any], Any], jobs: Sequence[Any], seconds: float, wor
             stop(child)
 
 
-__all__ = ["GRACE", "DeadlinePassed", "Lost", "guarded", "limit"]
+__all__ = ["GRACE", "DeadlinePassed", "Lost", "guarded", "limit", "patience", "stretched"]

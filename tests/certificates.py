@@ -35,7 +35,7 @@ def same(a: Any, b: Any) -> bool:
         return bool(gap.is_finite()) and bool(gap.contains(0)) and bool(gap.rad() < 1e-60 * (1 + abs(ball)))
 
 
-def _jumps(m: PiecewiseMap, x: Any) -> bool:
+def jumps(m: PiecewiseMap, x: Any) -> bool:
     for i, b in enumerate(m.breaks):
         if equal(b, x):
             return not equal(m.left(i), m.right(i))
@@ -67,7 +67,7 @@ def defects(pair: QuantizerPair, parts: Decomposition, smooth: bool, points: Seq
     if transform is None or slope is None:
         return found
     for x in (*points, *forward.breaks, *backward.breaks, *prox.breaks):
-        if _jumps(forward, x):
+        if jumps(forward, x):
             continue  # a tie at a jump is not judged
         p = prox(x)
         if p is None:
@@ -164,4 +164,4 @@ def constant_gap(a: PiecewiseMap, b: PiecewiseMap, at: Any) -> float:
     return float(np.max(gap) - np.min(gap)) if gap.size else float("inf")
 
 
-__all__ = ["POINTS", "Undecided", "constant_gap", "defects", "minimiser_defect", "prox_defects", "same"]
+__all__ = ["POINTS", "Undecided", "constant_gap", "defects", "jumps", "minimiser_defect", "prox_defects", "same"]

@@ -23,8 +23,20 @@ from theory.checker.audit import load, start_afresh, verify
 from theory.checker.forms import is_zero
 from theory.checker.intervals import evaluate, of_fraction
 from theory.checker.limits import limit, sign
-from theory.checker.rules import Prover
-from theory.checker.terms import Rejected, derivative, read, read_constant, read_end, show
+from theory.checker.rules import Prover, square_root
+from theory.checker.terms import (
+    Rejected,
+    add,
+    derivative,
+    neg,
+    num,
+    read,
+    read_constant,
+    read_end,
+    show,
+    sub,
+    substitute,
+)
 from theory.decision import decide
 from theory.errors import Undecided
 from theory.exact import X, enclose, precision
@@ -145,6 +157,10 @@ RULES = [
     ("1 + x**2", ">", "-oo", "oo", {"by": "range"}, "x**2"),
     ("x - 1", ">", "1", "oo", {"by": "range"}, "x - 2"),
     ("1 - tanh(x)*erf(x)", ">", "-oo", "oo", {"by": "range"}, "0.999 - tanh(x)*erf(x)"),
+    ("1.1 - tanh(x)**2 + cos(x)**3*sin(x)/10", ">", "-oo", "oo", {"by": "range"}, "1.1 - tanh(x)**2 + cos(x)/9"),
+    ("tanh(x + 1) - tanh(x - 1)", ">", "-oo", "oo", {"by": "range"}, "tanh(x + 1) - tanh(2*x - 1)"),
+    ("erf(x**2 + x) - erf(x)", ">=", "-oo", "oo", {"by": "range"}, "erf(x**2 + x) - 1.01*erf(x)"),
+    ("3*sigmoid(x) - 3*sigmoid(x - 1)", ">", "-oo", "oo", {"by": "range"}, "3*sigmoid(x - 1) - 3*sigmoid(x)"),
     ("x**2 - x + 1", ">", "-oo", "oo", {"by": "sturm"}, "x**2 - 2*x + 1"),
     ("(x - 1)**2*(x + 3)", ">=", "-3", "oo", {"by": "sturm"}, "(x - 1)**2*(x + 2.999)"),
     ("exp(2*x) - exp(x) + 1", ">", "-oo", "oo", {"by": "sturm"}, "exp(2*x) - 2*exp(x) + 0.999"),
@@ -271,6 +287,65 @@ def test_no_proof_is_found_of_what_is_false(f: str, relation: str, a: str, b: st
     start_afresh(10**7)
     with pytest.raises((Undecided, Rejected)):
         search(read(f), relation, read_end(a), read_end(b))
+
+
+SQUARES = [
+    ("x**2 + 2*x + 1", "x + 1"),
+    ("1/x**2 + 2 + x**2", "x + 1/x"),
+    ("x**(-6)", "x**(-3)"),
+    ("3*x**4", "sqrt(3)*x**2"),
+    ("2 + 2*cosh(2*x)", "2*cosh(x)"),
+    ("cosh(x) - 1", "sqrt(2)*sinh(x/2)"),
+    ("1 + tanh(x)**2/(1 - tanh(x)**2)", "cosh(x)"),
+    ("1 - tanh(x)**2", "1/cosh(x)"),
+    ("exp(2*x) + 2*exp(x) + 1", "exp(x) + 1"),
+    ("1 + cos(x)", "sqrt(2)*cos(x/2)"),
+    ("2 - 2*cos(x/3)", "2*sin(x/6)"),
+]
+
+
+@pytest.mark.parametrize(("w", "v"), SQUARES)
+def test_roots_of_squares_are_found_by_algebra_with_their_sign(w: str, v: str) -> None:
+    start_afresh(10**6)
+    found = square_root(read(w))
+    assert found is not None
+    assert is_zero(sub(found[0], read(v))) or is_zero(add(found[0], read(v)))
+    for at in (Fraction(-7, 3), Fraction(-1, 5), Fraction(2, 7), Fraction(5, 2)):
+        root, word = (sign(substitute(t, num(at))) for t in found)
+        assert root == word != 0
+    assert square_root(add(read(w), num(Fraction(1, 10**9)))) is None
+    assert square_root(neg(read(w))) is None
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "false_backward"),
+    [
+        ("sign(x)", "sqrt(x**4) - x**2 + 1", "sqrt(x**2) - x + 1"),
+        ("sign(x)", "sqrt(1 + sinh(x)**2) - cosh(x) + 1", "sqrt(1.001 + sinh(x)**2) - cosh(x) + 1"),
+        ("sign(x)", "sqrt((x + 1)**2) - Abs(x + 1) + 1", "sqrt((x + 1)**2) - (x + 1) + 1"),
+        ("x", "1 + sqrt(x**2 - 2*x + 1)", "sqrt(x**2 - 2*x + 1)"),
+        ("(x**2)**(2/3)", "x", "x**3"),
+        ("x", "erf(x + 1) - erf(x - 1)", "erf(x + 1) - erf(3*x - 1)"),
+        ("tanh(x) + x/9 + sin(x)/9", "1", "-1"),
+    ],
+)
+def test_certificates_of_roots_are_not_those_of_their_near_misses(
+    forward: str, backward: str, false_backward: str
+) -> None:
+    made = make(forward, backward)
+    assert verify(load(to_bytes(made)))["verdict"] in ("smooth", "lipschitz")
+    with pytest.raises(Rejected):
+        verify({**made, "claim": {**made["claim"], "backward": false_backward}})
+
+
+def test_a_witness_far_out_is_confirmed_by_the_normal_form() -> None:
+    made = make("tanh(x)", "1 - x/10**10")
+    assert made["claim"]["verdict"] == "unprincipled"
+    witness = made["witness"]
+    with pytest.raises(Rejected):
+        verify({**made, "witness": {**witness, "point": "1000"}})
+    assert sign(read("1 - tanh(10000000001)**2")) == 1
+    assert sign(read("tanh(10000000001)**2 - 1")) == -1
 
 
 # --------------------------------------------------------------------------- identities, limits, two arithmetics

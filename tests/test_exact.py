@@ -68,3 +68,14 @@ def test_logarithms_of_negative_numbers_do_not_reach_the_proximal_map(backward: 
     assert decomposition.prox is not None
     assert not any(e.has(sp.I) for e in decomposition.prox.exprs)
     assert parse(str(decomposition.prox)).agrees(decomposition.prox)
+
+
+def test_logarithms_of_hyperbolic_quotients_are_recognised_and_near_ones_told_apart() -> None:
+    for k in (1, 2, 5, 8):
+        t = sp.tanh(sp.Integer(k))
+        c = sp.log((1 + t) / (1 - t)) / 2 - k
+        assert sign_of(c) == 0
+        assert sign_of(c - sp.Rational(1, 10**90)) == -1
+    assert list(parse("clip(tanh(5*x)/tanh(5), -1, 1)").breaks) == [-1, 1]
+    assert list(parse("clip(erf(2*x)/erf(2), -1, 1)").breaks) == [-1, 1]
+    assert all(b not in (-1, 1) for b in parse("clip(tanh(2*x)/tanh(2.000001), -1, 1)").breaks)

@@ -157,7 +157,8 @@ def test_every_library_prox_closes_with_its_literature_regularizer(name: str) ->
     assert random_run(r, lambda _: prox, False, entry.convex).sound()
 
 
-ADVANCING = ("identity", "binary projection", "ternary projection", "box", "soft threshold", "elastic net")
+PROJECTIONS = ("binary projection", "ternary projection", "finite projection")
+ADVANCING = ("identity", *PROJECTIONS, "box", "soft threshold", "elastic net", "PAR")
 
 
 @pytest.mark.parametrize("name", ADVANCING)
@@ -216,7 +217,9 @@ def test_the_library_maps_are_brute_force_minimisers(name: str) -> None:
     v = lower(entry.map())(u)
     finite = np.isfinite(lower(r)(v))  # a tie such as sign(0) = 0 need not lie in dom r
     assert finite.sum() >= len(u) - 1
-    np.testing.assert_allclose(energy(r, v, u)[finite], best[finite], rtol=0, atol=1e-12)
+    excess = (energy(r, v, u) - best)[finite]
+    assert excess.max() <= 1e-12
+    assert excess.min() >= -1e-5  # the brute force itself is only as good as its grid
 
 
 def test_the_inequalities_for_convex_r_reject_a_nonconvex_one() -> None:

@@ -12,14 +12,18 @@ from theory.analytic import (
     _approached,
     _has_valley,
     _structural,
+    cancelled,
+    exp_rational,
+    folds,
     hints,
     is_zero,
     limit_at,
     sign_at,
     sign_on,
     trig_rational,
+    without_roots,
 )
-from theory.decision import decide
+from theory.decision import _order_at, decide, unfolded
 from theory.errors import Undecided
 from theory.exact import X, sign_of
 from theory.pairs import QuantizerPair
@@ -222,3 +226,84 @@ def test_roots_with_irrational_coefficients() -> None:
     assert sign_of(parse("sign(x + sin(x - 5) - 5)").breaks[0] - 5) == 0
     with pytest.raises(Undecided):
         parse("sign(x**5 - sqrt(2)*x + pi)")
+
+
+def test_roots_of_squares_lose_their_root_and_other_roots_keep_it() -> None:
+    zero = sp.Integer(0)
+    squares = {
+        "sqrt(x**4 + 2*x**2 + 1)": X**2 + 1,
+        "sqrt(2 + 2*cosh(x))": 2 * sp.cosh(X / 2),
+        "1/sqrt(1 - tanh(x)**2)": sp.cosh(X),
+        "sqrt(exp(2*x) + 2*exp(x) + 1)": sp.exp(X) + 1,
+    }
+    for text, root in squares.items():
+        assert is_zero(without_roots(read(text), -OO, OO) - root)
+        assert not is_zero(without_roots(read(text), -OO, OO) - root - sp.Rational(1, 10**30) * X)
+    for text in ("sqrt(x**4 + 2*x**2 + 1 + 1e-30)", "sqrt(2 + 2.000001*cosh(x))", "sqrt(2 - cos(x))"):
+        assert without_roots(read(text), -OO, OO) == read(text)
+    w = sp.sqrt(X**2 - 2 * X + 1)
+    assert folds(w, -OO, OO).points == (1,)
+    assert folds(w, sp.Integer(1), OO).points == ()
+    assert without_roots(w, -OO, OO) == w  # the sign of x - 1 is open there
+    assert sp.expand(without_roots(w, -OO, sp.Integer(1)) + X - 1) == 0
+    assert sp.expand(without_roots(w, zero, sp.Integer(1)) + X - 1) == 0
+    assert sp.expand(without_roots(w, sp.Integer(1), OO) - X + 1) == 0
+    pair = unfolded(QuantizerPair(parse("x"), parse("sqrt(x**2 - 2*x + 1)")))
+    assert pair.backward.breaks == (1,)
+    assert [pair.backward(c) for c in (-1, 1, 3)] == [2, 0, 2]
+
+
+def test_half_angles_have_the_sign_of_their_arc() -> None:
+    w = sp.sqrt(1 + sp.cos(X))
+    for a in (-sp.pi, sp.pi, 3 * sp.pi):
+        plain = without_roots(w, a, a + 2 * sp.pi)
+        assert not any(p.exp == sp.Rational(1, 2) and p.has(X) for p in plain.atoms(sp.Pow))
+        for k in (1, 2, 3):
+            at = a + sp.Rational(k, 2) * sp.pi
+            assert abs(sp.N((plain - w).subs(X, at), 30)) < 1e-25
+    assert without_roots(w, sp.Integer(0), sp.Integer(4)) == w  # cos(x/2) changes its sign at pi
+
+
+def test_quotients_are_cancelled_without_a_change_of_value() -> None:
+    inner = sp.tanh(2 * X - 1)
+    outer = inner / sp.sqrt(1 + inner**2)
+    quotient = sp.diff(outer, X) * (1 + inner**2) ** sp.Rational(3, 2)
+    short = cancelled(quotient)
+    assert sp.expand(short - sp.diff(inner, X)) == 0
+    assert sp.expand(cancelled(quotient + X / 10**9) - sp.diff(inner, X) - X / 10**9) == 0
+    for e in (
+        sp.log(1 + sp.exp(X)) ** 2 / (sp.log(1 + sp.exp(X)) * sp.exp(X)),
+        4 * X / sp.sqrt(X + 5) + sp.sqrt(X + 5),
+    ):
+        assert abs(sp.N((cancelled(e) - e).subs(X, sp.Rational(7, 3)), 30)) < 1e-25
+
+
+def test_orders_of_zeros_of_any_size_are_counted() -> None:
+    zero, one = sp.Integer(0), sp.Integer(1)
+    for e, order in (
+        (X**64, 64),
+        (X**40 * sp.sin(X) ** 30, 70),
+        (X**40 * sp.sin(X) ** 30 / X, 69),
+        (sp.expand((X**2 + X) ** 20), 20),
+        ((X - sp.sin(X)) * sp.exp(X), 3),
+        (sp.cosh(X), 0),
+    ):
+        assert _order_at(e, zero) == order
+        assert _order_at(e, one) == 0
+    assert _order_at((X - sp.sin(X)) / X, zero, below=1) == 2  # the pole may not take off from a capped order
+    assert _order_at(X**64, zero, below=3) >= 3
+
+
+def test_differences_of_values_have_the_sign_of_the_gap() -> None:
+    assert _structural(read("tanh(x + 1) - tanh(x - 1)")) == (1, True)
+    assert _structural(read("erf(x) - erf(x + 1e-9)")) == (-1, True)
+    assert _structural(read("2*sigmoid(x + x**2) - 2*sigmoid(x)")) == (1, False)
+    assert _structural(read("tanh(x + 1) - tanh(2*x)")) is None
+    assert _structural(read("sigmoid(x + 1) - 1.000001*sigmoid(x)")) is None
+    assert _structural(read("tanh(x + 1) - erf(x - 1)")) is None
+
+
+def test_exponents_that_hardly_differ_do_not_become_huge_powers() -> None:
+    assert exp_rational(read("exp(2*x) - exp(2.0000001*x)")) is None
+    assert exp_rational(read("exp(2*x) - exp(2.01*x)")) is not None
+    assert not is_zero(read("exp(2*x) - exp(2.0000001*x)"))

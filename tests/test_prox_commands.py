@@ -210,3 +210,11 @@ def test_the_python_names() -> None:
     assert proxpair.regularizer_of("clip(x, -1, 1)").convex is True
     assert proxpair.evolve("tanh(x)", 1, 2).map is None
     assert proxpair.evaluate(proxpair.parse("x"), 2).points[0].exact == 2
+
+
+def test_a_name_that_no_file_can_have_is_refused(run: Run) -> None:
+    for words in (("prox", "--regularizer", "x**2", "--plot"), ("check", "BC", "--certificate")):
+        code, out, err = run(*words, "a" * 300 + ".png")
+        assert (code, out) == (2, "")
+        assert "cannot be the name of a file" in err
+        assert err.count("\n") == 1

@@ -433,6 +433,14 @@ REGULARIZERS = [
     ("Piecewise((x, x <= 0), (5, x < 1), (oo, True))", "1"),
     ("Abs(x)**3 - x**2", "2"),
     ("Min((x - 1)**4, 2*(x + 2)**2)", "1"),
+    # kinks whose slopes begin before the crossing to their left
+    ("Abs(Abs(x) - 1)", "2"),
+    ("Abs(Abs(Abs(x) - 2) - 1)", "2"),
+    ("Min(Abs(x - 1), Abs(x + 1), Abs(x))", "1"),
+    ("Min(Abs(x - 2), Abs(x + 1)/2, 1/3)", "3"),
+    ("Min(Abs(x - 1), (x + 1)**2)", "1"),
+    ("Piecewise((oo, x < -2), (Abs(x + 1), x <= 0), (Abs(x - 1) + 1/2, x <= 2), (oo, True))", "2"),
+    ("Piecewise((Abs(x + 1), x < 0), (Abs(x - 1) - 1/2, True))", "5"),
 ]
 
 
@@ -445,6 +453,7 @@ def values_of(found: Proximal, x: Any) -> tuple[list[float], bool]:
 def test_brute_force_minimisation_agrees_also_at_ties(text: str, mu: str) -> None:
     r = parse(text, allow_infinity=True)
     found = prox_of(r, mu)
+    found.graph.check()
     objective = Objective(r, float(Fraction(mu)))
     source = random.Random(text)
     points = [sp.Rational(source.randrange(-6000, 6000), 1000) for _ in range(46)]

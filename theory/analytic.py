@@ -47,6 +47,9 @@ class ExpRational:
         return poly.as_expr().subs(U, sp.exp(self.rate * X))
 
 
+_MAX_FORM_DEGREE = 400
+
+
 @lru_cache(maxsize=4000)
 def exp_rational(expr: Expr) -> ExpRational | None:
     """The normal form of ``expr``, or None if it has other functions, roots, or nonlinear exponents."""
@@ -75,6 +78,8 @@ def exp_rational(expr: Expr) -> ExpRational | None:
             math.gcd(*(int(abs(r.p)) * math.lcm(*(int(s.q) for s in ratios)) // int(r.q) for r in ratios)),
             math.lcm(*(int(s.q) for s in ratios)),
         )
+        if any(abs(r) > _MAX_FORM_DEGREE * step for r in ratios):
+            return None  # exp(2 x) beside exp(2.0000001 x): polynomials of degree 10^7
         rate = base * step
         if sign_of(rate) < 0:
             rate = -rate
@@ -113,6 +118,44 @@ def simplify(expr: Expr) -> Expr:
         return sp.nsimplify(expr) if expr.is_Rational else expr
     if expr.is_rational_function(X):
         return sp.factor_terms(sp.cancel(expr))
+    return expr
+
+
+def cancelled(expr: Expr) -> Expr:
+    """An equal quotient with common factors cancelled: functions count as unknowns, roots of one base as powers of one.
+
+    Much faster than a general simplification, and enough where F = h(g) meets B = h'(g).
+    """
+    for _ in range(2):
+        table: dict[Expr, Expr] = {}
+
+        def unknown(n: Expr, table: dict[Expr, Expr] = table) -> Expr:
+            return table.setdefault(n, sp.Dummy("v", positive=True if isinstance(n, sp.exp) else None))
+
+        e = expr.replace(lambda n: isinstance(n, sp.Function) and n.has(X), unknown)
+        back = {v: n for n, v in table.items()}
+        bases = {n.base for n in e.atoms(sp.Pow) if n.exp.is_Rational and not n.exp.is_Integer}
+        if any(p.exp.is_Rational and not p.exp.is_Integer for b in bases for p in b.atoms(sp.Pow)):
+            return expr
+        for base in bases:
+            q = math.lcm(*(int(n.exp.q) for n in e.atoms(sp.Pow) if n.base == base))
+            root = sp.Dummy("r", positive=True)
+            back[root] = base ** sp.Rational(1, q)
+            e = e.replace(
+                lambda n, base=base: n.is_Pow and n.base == base and n.exp.is_Rational,
+                lambda n, q=q, root=root: root ** (n.exp * q),
+            )
+        try:
+            short = sp.factor_terms(sp.cancel(sp.together(e)))
+        except BasePolynomialError:
+            return expr
+        for _ in range(8):  # unknowns stand for functions of unknowns
+            if not short.free_symbols & set(back):
+                break
+            short = short.xreplace(back)
+        expr = short
+        if not bases:
+            break
     return expr
 
 
@@ -277,6 +320,107 @@ def _floor_of(c: Expr) -> int:
         return int(enclose(c).mid().floor().unique_fmpz())
 
 
+# --------------------------------------------------------------------------- roots of squares
+
+
+def without_roots(expr: Expr, a: Expr, b: Expr) -> Expr:
+    """``expr`` on (a, b) with every root of a perfect square written as the square's root of the right sign.
+
+    sqrt(x^2 + 2 x + 1) is x + 1 or -x - 1 where x + 1 is proved to have one strict sign; the squares are
+    those of the normal forms, by factorisation, and of sin and cos by half angles.
+    """
+    if not any(_is_root(n) for n in expr.atoms(sp.Pow)):
+        return expr
+    return expr.replace(_is_root, lambda n: _root_of_square(n, a, b))
+
+
+def folds(expr: Expr, a: Expr, b: Expr) -> Roots:
+    """The points of (a, b) where the base of a root in ``expr`` vanishes, so that the root may have a kink."""
+    points: list[Expr] = []
+    window: tuple[Expr, Expr] | None = None
+    for n in expr.atoms(sp.Pow):
+        shape = _structural(n.base) if _is_root(n) else (1, True)
+        if shape is not None and shape[1]:
+            continue
+        with contextlib.suppress(Undecided, BasePolynomialError):
+            square = _exp_root(n.base, n.exp) or _trig_root(n.base, n.exp)
+            for g in [n.base] if square is None else [q for q, _ in square[1] if not isinstance(q, sp.exp)]:
+                if not sign_on(g, a, b).strict:
+                    part = solve_level(g, sp.Integer(0), a, b)
+                    points += part.points
+                    window = window or part.window
+    return Roots(tuple(sort_exact(points)), window)
+
+
+def _is_root(n: Expr) -> bool:
+    return bool(n.is_Pow and n.exp.is_Rational and not n.exp.is_Integer and n.base.has(X))
+
+
+@lru_cache(maxsize=2000)
+def _root_of_square(n: Expr, a: Expr, b: Expr) -> Expr:
+    """A root w^(p/q) as a product of whole powers, or as it stands where it is none or a sign stays open."""
+    try:
+        found = _exp_root(n.base, n.exp) or _trig_root(n.base, n.exp)
+        if found is None:
+            return n
+        constant, factors = found
+        result = constant
+        for factor, power in factors:
+            s = sign_on(factor, a, b) if power % 2 else Sign(1, True)
+            if not s.strict or s.value not in (1, -1):
+                return n
+            result *= (s.value * factor) ** power
+    except (Undecided, BasePolynomialError):
+        return n
+    return result
+
+
+def _exp_root(w: Expr, e: Expr) -> tuple[Expr, list[tuple[Expr, int]]] | None:
+    """(c, factors) with w^e = c times the sizes of the factors to whole powers, by the normal form of w."""
+    form = exp_rational(w)
+    if form is None or form.num.is_zero or not all(q.domain.is_ZZ or q.domain.is_QQ for q in (form.num, form.den)):
+        return None
+    constant, factors = sp.Integer(1), []
+    for poly, side in ((form.num, 1), (form.den, -1)):
+        content, parts = sp.factor_list(poly)
+        constant *= content**side
+        for q, m in parts:
+            if q.as_expr() == U:
+                factors.append((sp.exp(form.rate * X * m * side * e), 1))
+                continue
+            power = side * m * e
+            if not power.is_Integer:
+                return None
+            factors.append((form.back(q), int(power)))
+    return (constant**e, factors) if constant > 0 else None
+
+
+def _trig_root(w: Expr, e: Expr) -> tuple[Expr, list[tuple[Expr, int]]] | None:
+    """The same for w = c r(t)^2 cos(z)^(2 n), t = tan(z), r of degree at most n; r is made homogeneous in sin, cos."""
+    form = trig_rational(w)
+    if form is None or e != sp.Rational(1, 2):
+        return None
+    content, parts = form.num.factor_list()
+    lead, lower = form.den.factor_list()
+    n = 0
+    for q, m in lower:
+        if sp.expand(q.as_expr() - X**2 - 1) != 0:
+            return None
+        n += m
+    root = sp.Integer(1)
+    for q, m in parts:
+        if m % 2:
+            return None
+        root *= q.as_expr() ** (m // 2)
+    r = sp.Poly(root, X)
+    c = content / lead
+    if r.degree() > n or not c > 0:
+        return None
+    z = sp.expand(form.rate * (X + form.shift) / 2)
+    total = sp.Add(*(v * sp.sin(z) ** k * sp.cos(z) ** (n - k) for (k,), v in r.terms()))
+    return sp.sqrt(c), [(total, 1)]
+
+
 # --------------------------------------------------------------------------- roots
 
 
@@ -389,6 +533,9 @@ def _peel(expr: Expr, level: Expr) -> tuple[Expr, list[Expr]] | None:
         return None
     inner = expr.args[-1] if isinstance(expr, sp.exp) else expr.args[0]
     one = sp.Integer(1)
+    for side in (1, -1) if isinstance(expr, sp.tanh | sp.sinh | sp.erf) else (1,) if isinstance(expr, sigmoid) else ():
+        if (side * level).func is expr.func:  # clip(tanh(2 x)/tanh(2), -1, 1) has its breakpoints at -1 and 1
+            return inner, [side * (side * level).args[0]]
     if isinstance(expr, sp.exp):
         return inner, [sp.log(level)] if sign_of(level) > 0 else []
     if isinstance(expr, sp.log):
@@ -633,7 +780,7 @@ def ball_at(expr: Expr, point: Expr, bits: int = 192) -> Any:
 
 
 def sign_at(expr: Expr, point: Expr) -> int | None:
-    """The proved sign at a rational point (0 only by exact evaluation), or None."""
+    """The proved nonzero sign at a rational point, or None."""
     for bits in (96, 640):
         ball = ball_at(expr, point, bits)
         if ball > 0:
@@ -641,6 +788,33 @@ def sign_at(expr: Expr, point: Expr) -> int | None:
         if ball < 0:
             return -1
     return None
+
+
+def sign_at_by_factors(expr: Expr, point: Expr) -> int | None:
+    """The same, where need be from the factors: 1 - tanh(x)^2 at 10^10 is positive by form, though no ball shows it."""
+    s = sign_at(expr, point)
+    return s if s is not None else _sign_of_powers(_factors_as_written(expr), point)
+
+
+def _factors_as_written(expr: Expr) -> list[tuple[Expr, int]]:
+    """The factors of a product, whole powers as pairs (base, exponent)."""
+    found = []
+    for factor in sp.Mul.make_args(expr):
+        whole = factor.is_Pow and factor.exp.is_Integer and factor.base is not sp.E
+        found.append((factor.base, int(factor.exp)) if whole else (factor, 1))
+    return found
+
+
+def _sign_of_powers(factors: list[tuple[Expr, int]], point: Expr) -> int | None:
+    """The proved nonzero sign at a point of a product of powers."""
+    sign = 1
+    for factor, power in factors:
+        shape = _structural(factor)
+        s = shape[0] if shape is not None and shape[1] else sign_at(factor, point)
+        if s is None or s == 0:
+            return None
+        sign *= s if power % 2 else 1
+    return sign
 
 
 @lru_cache(maxsize=8000)
@@ -667,6 +841,9 @@ def _structural(expr: Expr) -> tuple[int, bool] | None:
             sign, strict = sign * part[0], strict and part[1]
         return (sign, strict)
     if expr.is_Add:
+        apart = _difference_of_values(expr)
+        if apart is not None:
+            return apart
         parts = [_structural(term) for term in expr.args]
         if any(p is None for p in parts):
             return _dominated_sum(expr)
@@ -676,6 +853,42 @@ def _structural(expr: Expr) -> tuple[int, bool] | None:
             return (signs.pop(), any(p[1] for p in known))
         return _dominated_sum(expr)
     return None
+
+
+_RISING = (sp.exp, sp.tanh, sp.sinh, sp.atan, sp.erf, sigmoid)
+
+
+def _difference_of_values(expr: Expr) -> tuple[int, bool] | None:
+    """(sign, strict) of k (h(p) - h(q)) for a strictly increasing h and a constant k: those of k (p - q)."""
+    if len(expr.args) != 2:
+        return None
+    (k, p), (m, q) = (_as_logistic(term).as_independent(X, as_Add=False) for term in expr.args)
+    if p == q and k != -m:
+        shape = _structural(p)
+        s = sign_of(k + m)
+        return None if shape is None or s == 0 else (s * shape[0], shape[1])
+    if p.func not in _RISING or p.func is not q.func or sp.expand(k + m) != 0:
+        return None
+    gap = sp.expand(p.args[0] - q.args[0])
+    if gap == 0:
+        return None
+    shape = _structural(gap)
+    return None if shape is None else (sign_of(k) * shape[0], shape[1])
+
+
+def _as_logistic(term: Expr) -> Expr:
+    """exp(z)/(1 + exp(z)) and 1/(1 + exp(-z)) within a product as the logistic function of z."""
+    for factor in sp.Mul.make_args(term):
+        if factor.is_Pow and factor.exp == -1 and factor.base.is_Add and len(factor.base.args) == 2:
+            one, e = factor.base.args
+            if one == 1 and isinstance(e, sp.exp):
+                z = e.args[0]
+                rest = term / factor
+                if rest.has(sp.exp):
+                    rest = rest / e
+                    return rest * sigmoid(z) if not rest.has(X) else term
+                return rest * sigmoid(-z) if not rest.has(X) else term
+    return term
 
 
 def _sign_inside(e: Expr, a: Expr, b: Expr) -> int | None:
@@ -797,6 +1010,10 @@ def sign_on(expr: Expr, a: Expr, b: Expr) -> Sign:
         return replace(found, positive=found.positive or plus, negative=found.negative or minus)
     except Undecided as reason:
         open_question = reason
+    p, n = _between_zeros(expr, a, b)
+    plus, minus = plus if plus is not None else p, minus if minus is not None else n
+    if plus is not None and minus is not None:
+        return Sign(None, False, plus, minus, "two exact points")
     cuts = _natural_cuts(expr, a, b)
     if cuts:
         with contextlib.suppress(Undecided):
@@ -853,7 +1070,7 @@ def _joined(parts: list[Sign]) -> Sign:
 
 def _prove_sign(expr: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
     sign, strict, methods = 1, True, []
-    for factor, power in _factors(expr):
+    for factor, power in _factor_list(expr):
         shape = _structural(factor)
         part: Sign | None = None
         if shape is None:
@@ -875,24 +1092,93 @@ def _prove_sign(expr: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
 
 
 def _mixed_product(expr: Expr, factor: Expr, a: Expr, b: Expr, part: Sign) -> Sign:
-    """A factor changes sign: close in on the change until the whole product shows both signs."""
-    p, n = part.positive, part.negative
-    if p is None or n is None:
+    """A factor changes sign: look between the zeros of all factors until the whole product shows both signs."""
+    plus, minus = _between_zeros(expr, a, b, [(factor, part)])
+    if plus is None or minus is None:
         raise Undecided(f"the sign of {expr} on ({a}, {b})")
+    return Sign(None, False, plus, minus, "two exact points")
+
+
+@lru_cache(maxsize=2000)
+def _factor_list(expr: Expr) -> tuple[tuple[Expr, int], ...]:
+    return tuple(_factors(expr))
+
+
+def _between_zeros(
+    expr: Expr, a: Expr, b: Expr, known: Iterable[tuple[Expr, Sign]] = ()
+) -> tuple[Expr | None, Expr | None]:
+    """Points at which a product is proved positive and negative, looked for between neighbouring zeros of its factors.
+
+    The product keeps its sign there, however narrow the gap. A zero need not be exact to separate: only
+    the points found are evaluated.
+    """
+    factors = list(_factor_list(expr))
+    cuts: list[tuple[Expr, Expr]] = []
+    for factor, power in factors:
+        shape = _structural(factor)
+        if power % 2 and factor.has(X) and not (shape is not None and shape[1]):
+            signs = [part for g, part in known if g == factor]
+            cuts += _separators(factor, a, b, signs[0] if signs else None)
+    cuts.sort(key=lambda c: _SortKey(c[0]))
     plus = minus = None
-    for _ in range(160):
-        for point in (p, n):
+    for lo, hi in pairwise([(a, a), *cuts, (b, b)]):
+        with contextlib.suppress(Undecided):
+            if not less(lo[1], hi[0]):
+                continue
+            point = rational_between(lo[1], hi[0])
             s = sign_at(expr, point)
+            s = s if s is not None else _sign_of_powers(factors, point)
             plus = point if s == 1 and plus is None else plus
             minus = point if s == -1 and minus is None else minus
-        if plus is not None and minus is not None:
-            return Sign(None, False, plus, minus, "two exact points")
-        middle = (p + n) / 2
-        s = sign_at(factor, middle)
-        if s is None:
-            break
-        p, n = (middle, n) if s == 1 else (p, middle)
-    raise Undecided(f"the sign of {expr} on ({a}, {b})")
+    return plus, minus
+
+
+def _separators(factor: Expr, a: Expr, b: Expr, part: Sign | None) -> list[tuple[Expr, Expr]]:
+    """Intervals [lo, hi] with a change of sign of one factor each: exact zeros where the form shows them."""
+    form = exp_rational(factor)
+    with contextlib.suppress(Undecided, BasePolynomialError):
+        if form is not None and (form.rate == 0 or form.num.degree(U) <= 0):
+            return [(c, c) for c in _inside(_polynomial_roots(sp.Poly(form.num.as_expr(), X)), a, b)]
+        if form is not None and form.num.degree(X) <= 0:
+            us = _polynomial_roots(sp.Poly(form.num.as_expr(), U))
+            return [(c, c) for c in _inside([sp.log(u) / form.rate for u in us if sign_of(u) > 0], a, b)]
+        peeled = _peeled_zeros(factor, sp.Integer(0))
+        if peeled is not None:
+            return [(c, c) for c in _inside(peeled, a, b)]
+    grid = {*samples(a, b), *hints(factor, a, b)}
+    if part is not None:
+        grid |= {p for p in (part.positive, part.negative) if p is not None}
+    signs = [(p, s) for p in sorted(grid) if (s := sign_at(factor, p)) is not None]
+    return [_closed_in(factor, p, q, s) for (p, s), (q, t) in pairwise(signs) if s != t]
+
+
+def _peeled_zeros(expr: Expr, level: Expr) -> list[Expr] | None:
+    """The solutions of expr = level where inverting one function after the other leaves a polynomial; else None."""
+    if not expr.has(X):
+        return None
+    if expr.is_polynomial(X):
+        return _polynomial_roots(sp.Poly(expr - level, X))
+    step = _peel(expr, level)
+    if step is None:
+        return None
+    found: list[Expr] = []
+    for target in step[1]:
+        part = _peeled_zeros(step[0], target)
+        if part is None:
+            return None
+        found += part
+    return found
+
+
+def _closed_in(factor: Expr, lo: Expr, hi: Expr, s: int) -> tuple[Expr, Expr]:
+    """[lo, hi], at whose ends the factor has the signs s and -s, halved until it is narrow or a zero is met."""
+    for _ in range(160):
+        middle = (lo + hi) / 2
+        t = sign_at(factor, middle)
+        if t is None:
+            return middle, middle
+        lo, hi = (middle, hi) if t == s else (lo, middle)
+    return lo, hi
 
 
 def _factors(expr: Expr) -> list[tuple[Expr, int]]:
@@ -902,17 +1188,28 @@ def _factors(expr: Expr) -> list[tuple[Expr, int]]:
     if form is not None:
         for poly in (form.num, form.den):
             content, factors = sp.factor_list(poly)
-            pieces.append((content, 1))
+            pieces.append((sp.sympify(content).subs(U, sp.exp(form.rate * X)), 1))  # irrational units keep powers of u
             pieces += [(form.back(f), int(m)) for f, m in factors if f.as_expr() != U]
         return pieces
     merged = sp.factor_terms(sp.together(expr))
     for factor in sp.Mul.make_args(merged):
         base, exponent = factor.as_base_exp() if factor.is_Pow and factor.base is not sp.E else (factor, sp.Integer(1))
         if exponent.is_Integer:
-            pieces.append((base, int(exponent)))
+            pieces.append((_shorter_sum(base), int(exponent)))
         else:
             pieces.append((factor, 1))
     return pieces
+
+
+def _shorter_sum(e: Expr) -> Expr:
+    """A sum multiplied out where that makes it shorter: a common denominator may leave terms that cancel."""
+    if not e.is_Add or e.count_ops() > _MAX_EXPANSION:
+        return e
+    expanded = sp.expand(e)
+    return expanded if expanded.count_ops() < e.count_ops() else e
+
+
+_MAX_EXPANSION = 120
 
 
 def _factor_sign(factor: Expr, a: Expr, b: Expr, depth: int = 3) -> Sign:
@@ -1551,10 +1848,15 @@ def _limit_of_function(e: Expr, inner: Expr) -> Expr | None:
     return -OO if low and isinstance(e, sp.sinh) else OO
 
 
+@lru_cache(maxsize=4000)
 def _tidy(c: Expr) -> Expr:
-    if c.is_Rational or c is OO or c is -OO:
+    """A shorter equal constant, where functions of functions, powers of constants or roots leave one to be found."""
+    if c.is_Rational or c is OO or c is -OO or c.count_ops() >= 40:
         return c
-    return sp.nsimplify(c) if c.is_Rational else sp.simplify(c) if c.count_ops() < 40 else c
+    functions = [f for f in c.atoms(sp.Function) if not f.args[0].is_Rational]
+    if not functions and c.atoms(sp.Function):
+        return c  # tanh(2), erf(1/3), ...: nothing is known of such numbers
+    return sp.simplify(c)
 
 
 @lru_cache(maxsize=2000)

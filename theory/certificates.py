@@ -47,7 +47,7 @@ from theory.checker.terms import (
     substitute,
 )
 from theory.deadline import limit
-from theory.decision import Refuted, anatomy
+from theory.decision import Refuted, anatomy, unfolded
 from theory.errors import InputError, OutOfTime, Undecided
 from theory.exact import X as SYMPY_X
 from theory.exact import sigmoid
@@ -791,6 +791,7 @@ def certificate(
         raise Undecided("an undecided verdict has no certificate")
     start_afresh(_STEPS)
     _FOUND.clear()
+    pair = unfolded(pair)
     try:
         parameters = {name: show(term_of(sp.sympify(value))) for name, value in sorted((params or {}).items())}
         head = {

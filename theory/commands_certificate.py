@@ -33,9 +33,10 @@ def write(path: str, job: Job) -> None:
 def writable(path: str) -> None:
     """Raise `InputError` early where a certificate could not be written."""
     from theory.errors import InputError
+    from theory.files import is_folder
 
     target = Path(path)
-    if not path or target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
+    if not path or is_folder(path) or (target.parent.exists() and not target.parent.is_dir()):
         raise InputError(f"--certificate: a file to write was expected, not {path[:200]!r}")
 
 

@@ -114,10 +114,11 @@ def _run(
 def _checked_plot(plot: str) -> None:
     """Raise `InputError` for a file that cannot be drawn to, before any work is done."""
     from theory.errors import InputError
+    from theory.files import is_folder
 
     if Path(plot).suffix.lower() not in SUFFIXES:
         raise InputError(f"--plot: a file ending in .png, .pdf or .svg was expected, not {plot[:80]!r}")
-    if Path(plot).is_dir():
+    if is_folder(plot):
         raise InputError(f"--plot: a file was expected, but {plot[:80]!r} is a folder")
     if not _plotters:
         raise InputError("--plot: nothing that draws is attached; use the command proxpair")

@@ -28,15 +28,19 @@ from theory.analytic import (
     Expr,
     Sign,
     ball_at,
+    cancelled,
     exp_rational,
+    folds,
     hints,
     is_zero,
     limit_at,
     negative_point,
     samples,
+    sign_at_by_factors,
     sign_on,
     solve_level,
     trig_rational,
+    without_roots,
 )
 from theory.deadline import DeadlinePassed, limit
 from theory.errors import OutOfTime, Undecided
@@ -111,26 +115,41 @@ def _differing_points(g: Expr, a: Expr, b: Expr, bits: int) -> tuple[Expr, Expr]
 
 
 _LARGEST_ORDER = 12
+"""Derivatives tried at a zero of a function that is no product of powers; those are counted exactly."""
 
 
 def _orders_at(df: Expr, g: Expr, x: Expr) -> tuple[int, int] | None:
     """The orders (m, n) of the zeros of analytic df and g at the exact point x if m < n, else None."""
-    for m in range(_LARGEST_ORDER):
-        if not _vanishes(g, x):
-            return None
-        if not _vanishes(df, x):
-            return m, _order_at(g, x, m)
-        df, g = sp.diff(df, X), sp.diff(g, X)
-    raise Undecided(f"the order of the zero at {x}")
+    n = _order_at(g, x)
+    m = _order_at(df, x, below=n)
+    return (m, n) if m < n else None
 
 
-def _order_at(e: Expr, x: Expr, start: int) -> int:
-    """The order of the zero at x of a function of which e, which vanishes there, is a derivative of order ``start``."""
-    for k in range(start, start + _LARGEST_ORDER):
-        if not _vanishes(e, x):
-            return k
+def _order_at(e: Expr, x: Expr, below: int | None = None) -> int:
+    """The order of the zero of e at x: over factors and powers by addition, else by the first derivative without it.
+
+    From ``below`` on the order does not matter: then any number from there on.
+    """
+    if not e.has(X):
+        return 0
+    if e.is_Mul:
+        pole = any(factor.is_Pow and factor.exp.is_negative for factor in e.args)  # it may take off from a capped order
+        return sum(_order_at(factor, x, None if pole else below) for factor in e.args)
+    if e.is_Pow and e.exp.is_Integer and e.base is not sp.E:
+        return int(e.exp) * _order_at(e.base, x)
+    if e.is_Add and e.is_polynomial(X):
+        _, factors = sp.factor_list(e, X)
+        if len(factors) > 1 or (factors and factors[0][1] > 1):
+            return sum(int(k) for q, k in factors if _vanishes(q, x))
+    order = 0
+    while _vanishes(e, x):
+        order += 1
+        if below is not None and order >= below:
+            return order
+        if order > _LARGEST_ORDER:
+            raise Undecided(f"the order of the zero at {x}")
         e = sp.diff(e, X)
-    raise Undecided(f"the order of the zero at {x}")
+    return order
 
 
 def _vanishes(e: Expr, x: Expr) -> bool:
@@ -142,7 +161,8 @@ def _vanishes(e: Expr, x: Expr) -> bool:
     return sign_of(sp.simplify(e.subs(X, x))) == 0
 
 
-_SECONDS_TO_SIMPLIFY = 1.0
+_SECONDS_TO_SIMPLIFY = 0.5
+_SHORT_RATIO = 12
 
 
 @lru_cache(maxsize=500)
@@ -158,6 +178,11 @@ def _ratio(df: Expr, g: Expr) -> Expr:
     turned = trig_rational(quotient)
     if turned is not None and turned.num.is_ground and turned.den.is_ground:
         return turned.num.as_expr() / turned.den.as_expr()
+    with contextlib.suppress(OutOfTime), limit(_SECONDS_TO_SIMPLIFY):
+        short = cancelled(quotient)
+        ops = short.count_ops()
+        if ops <= _SHORT_RATIO or 2 * ops < quotient.count_ops():
+            return short
     try:
         with limit(_SECONDS_TO_SIMPLIFY):
             simple = sp.simplify(quotient)
@@ -206,7 +231,10 @@ def _check_integrable_end(df: Expr, g: Expr, ratio: Expr, end: Expr, side: int) 
         pass
     # local exponent of F'/B: x rho'/rho tends to it
     local = (X - end) * (sp.diff(ratio, X) / ratio)
-    exponent = limit_at(sp.simplify(local), end, side)
+    try:
+        exponent = limit_at(cancelled(local), end, side)
+    except Undecided:
+        exponent = limit_at(sp.simplify(local), end, side)
     if exponent is -OO or compare(exponent, sp.Integer(-1)) < 0:
         order = exponent
     elif compare(exponent, sp.Integer(-1)) > 0:
@@ -345,7 +373,7 @@ def _check_integrable(df: Expr, g: Expr, ratio: Expr, a: Expr, b: Expr) -> None:
 def _negative_point(q: Expr, hint: Expr | None, a: Expr, b: Expr) -> Expr:
     """A rational point of (a, b) at which q < 0 is proved; the ratio may be negative where q is 0."""
     for p in ([] if hint is None else [hint]) + samples(a, b):
-        if ball_at(q, p) < 0:
+        if sign_at_by_factors(q, p) == -1:
             return p
     if hint is not None:
         for p in samples(hint - sp.Rational(1, 2**20), hint + sp.Rational(1, 2**20)):
@@ -366,8 +394,45 @@ _WITNESS_BITS = (192, 4096)
 """A difference that shows only at the second accuracy is asked for where no other piece refutes the pair."""
 
 
+@lru_cache(maxsize=200)
+def unfolded(pair: QuantizerPair) -> QuantizerPair:
+    """The same pair cut where roots have kinks, with the roots of perfect squares written without roots."""
+    forward, backward = _unfolded(pair.forward), _unfolded(pair.backward)
+    if forward is pair.forward and backward is pair.backward:
+        return pair
+    return replace(pair, forward=forward, backward=backward)
+
+
+def _unfolded(m: PiecewiseMap) -> PiecewiseMap:
+    if not any(p.exp.is_Rational and not p.exp.is_Integer for e in m.exprs for p in e.atoms(sp.Pow)):
+        return m
+    points: list[Expr] = []
+    lo, hi = m.known_from, m.known_to
+    for i, e in enumerate(m.exprs):
+        a, b = _known_part(m, i)
+        if less(a, b):
+            found = folds(e, a, b)
+            points += found.points
+            if found.window is not None:
+                lo = found.window[0] if less(a, found.window[0]) and less(lo, found.window[0]) else lo
+                hi = found.window[1] if less(found.window[1], b) and less(found.window[1], hi) else hi
+    out = replace(m, known_from=lo, known_to=hi).refine(points)
+    exprs = []
+    for i, e in enumerate(out.exprs):
+        a, b = _known_part(out, i)
+        exprs.append(without_roots(e, a, b) if less(a, b) else e)
+    return m if out == m and tuple(exprs) == m.exprs else replace(out, exprs=tuple(exprs))
+
+
+def _known_part(m: PiecewiseMap, i: int) -> tuple[Expr, Expr]:
+    """The ends of a piece within the window in which the map is known."""
+    a, b = m.ends[i]
+    return (m.known_from if less(a, m.known_from) else a), (m.known_to if less(m.known_to, b) else b)
+
+
 def anatomy(pair: QuantizerPair) -> Anatomy:
     """Cut a pair into classified pieces. Raises `Refuted` or `Undecided`."""
+    pair = unfolded(pair)
     f = pair.forward.refine(pair.backward.breaks)
     g = pair.backward.refine(pair.forward.breaks)
     lo = f.known_from if less(g.known_from, f.known_from) else g.known_from
@@ -658,6 +723,7 @@ def literal_criterion(pair: QuantizerPair) -> bool | None:
 
     None where dF/B has no meaning: F jumps where B is 0 or jumps, or dF/B is not integrable.
     """
+    pair = unfolded(pair)
     f = pair.forward.refine(pair.backward.breaks)
     g = pair.backward.refine(pair.forward.breaks)
     if f.windowed or g.windowed:

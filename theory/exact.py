@@ -226,6 +226,13 @@ def _with_equal_arguments(c: Any) -> Any:
     return c
 
 
+def _with_short_logarithms(c: Any) -> Any:
+    """Arguments of logarithms cancelled in exponentials: log((1 + tanh(k))/(1 - tanh(k))) is 2 k."""
+    if not c.has(sp.log):
+        return c
+    return sp.expand(c.replace(sp.log, lambda z: sp.log(sp.cancel(sp.together(_by_exponentials(z))))))
+
+
 def _with_reduced_root(c: Any) -> Any:
     """A polynomial in one algebraic number given by its minimal polynomial, reduced by it."""
     roots = list(c.atoms(sp.polys.rootoftools.ComplexRootOf))
@@ -248,6 +255,7 @@ def _proved_zero(c: Any) -> bool:
         lambda e: sp.expand(_with_equal_arguments(e)),
         sp.expand,
         lambda e: sp.cancel(sp.together(_by_exponentials(e))),
+        _with_short_logarithms,
         lambda e: sp.expand(sp.expand_log(e, force=True)),
         sp.radsimp,
         sp.simplify,

@@ -191,7 +191,7 @@ def shorter(c: Expr) -> Expr:
 # ---- enclosures
 
 
-def _dyadic(ball: Any) -> Expr:
+def dyadic(ball: Any) -> Expr:
     """The midpoint of a ball as a rational. Raises `Undecided` if it is too long."""
     if not (abs(ball) < arb(2) ** _LONGEST):
         raise Undecided("a number is too long to be written down")
@@ -213,7 +213,7 @@ def _climb(e: Expr, start: Expr, a: Expr, b: Expr) -> Expr:
     inner, step = start, sp.Rational(1, 64)
     if a != -OO and b != OO:
         with precision(64):
-            step = min(step, _dyadic(enclose(b - a)) / 256)
+            step = min(step, dyadic(enclose(b - a)) / 256)
     outer = None
     for _ in range(80):
         nxt = inner + side * step
@@ -326,7 +326,7 @@ def _end_zone(e: Expr, a: Expr, b: Expr, end: Expr, side: int, high: Expr, best:
         with precision(128), contextlib.suppress(Undecided):
             ball = enclose(end)
             if enclose(e, ball).is_finite():  # e is enclosed up to the end and a hair beyond
-                outer = _dyadic(ball.lower() if side > 0 else ball.upper())
+                outer = dyadic(ball.lower() if side > 0 else ball.upper())
                 return outer - side * sp.Rational(1, 2**120)
         near = [rational_between(*_ordered(end, best))]
         for _ in range(3):

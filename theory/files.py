@@ -32,6 +32,15 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     return target
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder has that name. Raises `InputError` for a name that no file can have."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(path)[:80]!r} cannot be the name of a file ({reason})") from None
+
+
 def write_text(path: str | Path, text: str) -> Path:
     """`write_bytes` for text, in UTF-8."""
     return write_bytes(path, text.encode())

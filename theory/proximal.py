@@ -582,7 +582,8 @@ def _pieces(arcs: list[Arc], crossings: list[Crossing]) -> list[GraphPiece]:
                 following = arcs[i + 1]
                 a, b = arc.at(arc.w, s1), following.at(following.w, following.touching(end))
                 pieces.append(vertical(end, a, b))
-            last = end
+            # an arc may touch its neighbour in a kink whose slopes begin before the last crossing
+            last = end if last is -OO or less(last, end) else last
     return pieces
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from theory.checker.intervals import STEPS
 from theory.checker.terms import (
+    MAX_EXPONENT,
     PI,
     ZERO,
     Rejected,
@@ -274,7 +275,8 @@ def _term_of_monomial(m: Monomial) -> Term | None:
         t = _ATOMS[n].term
         if t is None:
             return None
-        parts.append(power(t, e))
+        long = t.op == "exp" and abs(e) > MAX_EXPONENT
+        parts.append(power_of_exp(t, e) if long else power(t, e))
     return mul(*parts) if parts else num(1)
 
 

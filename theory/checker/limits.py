@@ -67,7 +67,27 @@ def _sign(c: Term) -> int:
             return -1
         if i == 1 and is_zero(c):
             return 0
+        if i == 1 and (by_parts := _sign_of_quotient(c)):
+            return by_parts
     raise Rejected(f"the sign of the constant {c!r} is not settled")
+
+
+def _sign_of_quotient(c: Term) -> int:
+    """The sign from the normal form, numerator and denominator apart; 0 if they do not show it.
+
+    1 - tanh(10^10)^2 is 4 u/(u + 1)^2 with u = exp(2 10^10): no subtraction is left.
+    """
+    try:
+        parts = [term_of_poly(p) for p in normal(c)]
+    except Rejected:
+        return 0
+    total = 1
+    for t in parts:
+        v = evaluate(t, None, _PRECISIONS[1])
+        if not (is_positive(v) or is_negative(v)):
+            return 0
+        total *= 1 if is_positive(v) else -1
+    return total
 
 
 def compare(a: Term, b: Term) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from theory.checker.forms import is_zero
 from theory.checker.limits import between, compare, defined_at, floor, limit, sign, sign_beside
+from theory.checker.rules import square_root
 from theory.checker.terms import (
     NOO,
     ONE,
@@ -23,6 +24,7 @@ from theory.checker.terms import (
     add,
     neg,
     num,
+    power,
     rebuild,
     sub,
     substitute,
@@ -182,6 +184,11 @@ def _resolved(t: Term, place: Place, memo: dict[Term, Term]) -> Term:
         return num(place.nearest(part(t.args[0])))
     if t.op == "pow":
         base, e = part(t.args[0]), t.args[1]
+        if e.denominator != 1 and base.has_x and not isinstance(place, At):
+            root = square_root(base)
+            if root is not None:  # base = v^2 is positive where v != 0, and base^e = |v|^(2 e)
+                v, g = root
+                return power(v if place.sign(g) > 0 else neg(v), 2 * e)
         if e.denominator != 1 and not (e > 0 and is_zero(base)):
             if e > 0 and isinstance(place, At) and sign(base) == 0:
                 return ZERO

@@ -138,6 +138,9 @@ def _shape(f: Term, a: Term, b: Term, memo: dict[Term, _Shape | None]) -> _Shape
         else:
             return total, strict
     if f.op == "add":
+        apart = _difference_of_values(f, a, b, memo)
+        if apart is not None:
+            return apart
         parts = [shape(s, a, b, memo) for s in f.args]
         known = [p for p in parts if p is not None]
         if len(known) == len(parts):
@@ -166,8 +169,8 @@ _OPEN_BOUNDS = {"tanh": (-1, 1), "erf": (-1, 1), "sigmoid": (0, 1)}
 def _above_open_bounds(f: Term, a: Term, b: Term, memo: dict[Term, _Shape | None]) -> bool:
     """Whether a sum exceeds the sum of the infima of its parts, that sum being >= 0.
 
-    Parts: constants; parts that are >= 0; k times a product of powers of tanh, erf, sigmoid (below 1
-    in size, the bound not attained); k atan.
+    Parts: constants; parts that are >= 0; k times a product of powers of sin and cos (at most 1 in size),
+    tanh, erf, sigmoid (below 1, the bound not attained); k atan.
     """
     total: list[Term] = []
     moves = False
@@ -182,8 +185,10 @@ def _above_open_bounds(f: Term, a: Term, b: Term, memo: dict[Term, _Shape | None
             total.append(num(k * _OPEN_BOUNDS[factors[0].op][0 if k > 0 else 1]))
         elif len(factors) == 1 and factors[0].op == "atan":
             total.append(mul(num(-abs(k) / 2), PI))
-        elif all(_below_one(h) for h in factors):
+        elif all(_at_most_one(h) for h in factors):
             total.append(num(-abs(k)))
+            moves = moves or any(_below_one(h) for h in factors)
+            continue
         else:
             part = shape(s, a, b, memo)
             if part is None or part[0] < 0:
@@ -198,6 +203,32 @@ def _below_one(h: Term) -> bool:
     """Whether |h| < 1 everywhere by its form."""
     base = h.args[0] if h.op == "pow" and h.args[1] > 0 else h
     return base.op in _OPEN_BOUNDS
+
+
+def _at_most_one(h: Term) -> bool:
+    """Whether |h| <= 1 everywhere by its form."""
+    base = h.args[0] if h.op == "pow" and h.args[1] > 0 else h
+    return base.op in ("sin", "cos") or base.op in _OPEN_BOUNDS
+
+
+_RISING = ("exp", "tanh", "sigmoid", "sinh", "atan", "erf")
+
+
+def _difference_of_values(f: Term, a: Term, b: Term, memo: dict[Term, _Shape | None]) -> _Shape | None:
+    """The shape of k (h(p) - h(q)) for an increasing h and rational k: that of k (p - q)."""
+    if len(f.args) != 2:
+        return None
+    parts = []
+    for s in f.args:
+        k, h = Fraction(1), s
+        if s.op == "mul" and len(s.args) == 2 and s.args[0].op == "num":
+            k, h = s.args[0].args[0], s.args[1]
+        parts.append((k, h))
+    (k, p), (m, q) = parts
+    if p.op != q.op or p.op not in _RISING or k + m != 0:
+        return None
+    inner = shape(sub(p.args[0], q.args[0]), a, b, memo)
+    return None if inner is None else (inner[0] if k > 0 else -inner[0], inner[1])
 
 
 def _linear(f: Term) -> tuple[Term, Term] | None:
@@ -647,6 +678,116 @@ def _exp_end(u: Term, c: Term) -> Term:
             raise Rejected("an exponential of a multiple of x was expected")
         return OO if (sign(k[0]) > 0) == (c is OO) else ZERO
     return substitute(u, c)
+
+
+# ---- square roots
+
+
+def square_root(w: Term) -> tuple[Term, Term] | None:
+    """(v, g): w = v^2 wherever w is defined, shown by algebra, and v has the sign of g; None if none is found.
+
+    For w rational in x or in one exponential, and for even or odd sums of cosines of one angle.
+    """
+    try:
+        top, bottom = normal(w)
+        found = _root_in_one_variable(top, bottom) or _root_on_circle(top, bottom)
+    except Rejected:
+        return None
+    if found is None or not is_zero(sub(power(found[0], Fraction(2)), w)):
+        return None
+    return found
+
+
+def _polynomial_root(p: list[Fraction]) -> list[Fraction] | None:
+    """r monic with p = p_top r^2, coefficient by coefficient from the top."""
+    p = _monic(p)
+    if len(p) % 2 == 0:
+        return None
+    n = (len(p) - 1) // 2
+    r = [Fraction(0)] * n + [Fraction(1)]
+    for k in range(1, n + 1):
+        inner = sum((r[n - i] * r[n - k + i] for i in range(1, k)), Fraction(0))
+        r[n - k] = (p[2 * n - k] - inner) / 2
+        STEPS.take(k)
+    square = [Fraction(0)] * (2 * n + 1)
+    for i, u in enumerate(r):
+        for j, v in enumerate(r):
+            square[i + j] += u * v
+    return r if square == p else None
+
+
+def _root_in_one_variable(top: Poly, bottom: Poly) -> tuple[Term, Term] | None:
+    found = univariate(p_mul(top, bottom))
+    if found is None or not _trim(found[0]):
+        return None
+    p, u = found
+    p = _trim(p)
+    r = _polynomial_root(p)
+    b = univariate(bottom)
+    if r is None or p[-1] < 0 or b is None:
+        return None
+    lower = _trim(b[0])
+    if b[1] is not None or len(lower) > 1:
+        if u is not None and b[1] is not u:
+            return None  # powers of different exponentials
+        common = _gcd(r, lower)
+        r, lower = _quotient(r, common), _quotient(lower, common)
+    unit = X if u is None else u
+    # sqrt(top bottom) and bottom, up to powers of the unit that the comparison of squares settles
+    g = mul(_poly_term(r, unit), _poly_term(_trim(lower), unit))
+    v = mul(power(num(p[-1]), Fraction(1, 2)), _poly_term(r, unit), power(_poly_term(_trim(lower), unit), Fraction(-1)))
+    return _with_unit_power(v, g, unit, u is not None, sub_of=(top, bottom))
+
+
+def _with_unit_power(
+    v: Term, g: Term, unit: Term, exponential: bool, sub_of: tuple[Poly, Poly]
+) -> tuple[Term, Term] | None:
+    """v times the power of the unit for which its square is top/bottom, found from one monomial of each side."""
+    ours = normal(power(v, Fraction(2)))
+    left, right = p_mul(ours[0], sub_of[1]), p_mul(sub_of[0], ours[1])
+    low, high = (min(sum((e for _, e in m), Fraction(0)) for m in q) for q in (left, right))
+    scale = normal(unit)[0]
+    (monomial,) = scale
+    step = monomial[0][1]
+    k = (high - low) / step / 2
+    if not exponential and (k.denominator != 1):
+        return None
+    factor = power(unit, k) if not exponential else call("exp", mul(num(k), unit.args[0]))
+    if not exponential and k:
+        g = mul(power(X, Fraction(1 if k.numerator % 2 else 2)), g)
+    return mul(factor, v), g
+
+
+def _root_on_circle(top: Poly, bottom: Poly) -> tuple[Term, Term] | None:
+    """c + sums of cos(k q x) with real symmetric coefficients, as c v^2 for v a sum of cosines or of sines."""
+    if bottom != {(): Fraction(1)}:
+        return None
+    atoms = {n for m in top for n, _ in m}
+    if len(atoms) != 1:
+        return None
+    (n,) = atoms
+    if not is_frequency(n):
+        return None
+    exponents = {(m[0][1] if m else Fraction(0)): c for m, c in top.items()}
+    step = Fraction(1, reduce(lcm, (e.denominator for e in exponents), 1))
+    size = int(max(exponents) / step)
+    if size < 1 or size > 24 or -min(exponents) != max(exponents):
+        return None
+    p = [exponents.get((k - size) * step, Fraction(0)) for k in range(2 * size + 1)]
+    r = _polynomial_root(p)
+    if r is None or p[-1] == 0:
+        return None
+    half = Fraction(size, 2)
+    if r == r[::-1]:
+        name, c = "cos", p[-1]
+    elif r == [-v for v in r[::-1]]:
+        name, c = "sin", -p[-1]
+    else:
+        return None
+    if c < 0:
+        return None
+    g = add(*(mul(num(v), call(name, mul(num((k - half) * step), X))) for k, v in enumerate(r) if v))
+    return mul(power(num(c), Fraction(1, 2)), g), g
 
 
 # ---- trigonometric polynomials

@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 import sympy as sp
+from certificates import jumps
 
 from theory.catalogue import (
     CATALOGUE,
+    COVERAGES,
     PROX_LIBRARY,
     TRANSFORM_LIBRARY,
     Entry,
     ProxEntry,
     TransformEntry,
+    by_name,
     lookup,
     lookup_prox,
     lookup_transform,
@@ -30,11 +33,13 @@ from theory.decision import decide
 from theory.errors import InputError, Undecided
 from theory.exact import X, compare, equal, rational_between, to_float
 from theory.graphs import check_monotone
+from theory.libraries import PROXES, TRANSFORMS
 from theory.maps import PiecewiseMap
 from theory.pairs import GRADES, QuantizerPair, Verdict
 from theory.parser import parse, parse_constant
+from theory.published import PUBLISHED
 
-COVERAGE = re.compile(r"cover|outside|judged|part of f")
+WORDS = {"frozen": "scale frozen", "outside": "outside"}  # what the sentence of the scope must and must not say
 ARXIV = re.compile(r"arXiv:(\d\d)(\d\d)\.\d{4,5}\b")
 YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
@@ -91,8 +96,11 @@ def _citation(entry: Entry) -> Iterator[str]:
     years = named or {2000 + int(m[0]) for m in ARXIV.findall(entry.source)}
     if entry.year not in years:
         yield f"year: {entry.year} is not in the source, which names {sorted(years)}"
-    if not COVERAGE.search(entry.scope):
-        yield "scope: does not say what is covered"
+    if entry.coverage not in COVERAGES:
+        yield f"coverage: not one of {', '.join(COVERAGES)}"
+    said = {coverage for word, coverage in WORDS.items() if re.search(rf"\b{word}\b", entry.scope)}
+    if len(entry.scope) < 10 or said != {entry.coverage} - {"covered"}:
+        yield f"scope: does not say why the method is {entry.coverage}"
 
 
 def _verdicts(entry: Entry) -> Iterator[str]:
@@ -116,8 +124,39 @@ def _ties(entry: Entry) -> Iterator[str]:
         declared.append(x)
         if not equal(f(x), fx) or not equal(b(x), bx):
             yield f"ties: F({at}) = {f(x)} and B({at}) = {b(x)}, not {wanted_f} and {wanted_b}"
-    if len(declared) != len(breaks) or not all(any(equal(x, c) for c in breaks) for x in declared):
-        yield f"ties: stated at {declared}, the breakpoints are {breaks}"
+    if (entry.period is None) == (f.windowed or b.windowed):
+        yield "period: stated for pairs with infinitely many breakpoints and for no others"
+    elif entry.period is None:
+        if len(declared) != len(breaks) or not all(any(equal(x, c) for c in breaks) for x in declared):
+            yield f"ties: stated at {declared}, the breakpoints are {breaks}"
+    else:
+        yield from _repeats(f, b, breaks, declared, parse(entry.period, values).constant)
+
+
+def _repeats(f: PiecewiseMap, b: PiecewiseMap, breaks: Any, declared: list[Any], period: Any) -> Iterator[str]:
+    """The breakpoints in the window are the stated ones moved by whole periods, with the same values."""
+    if compare(period, sp.Integer(0)) <= 0:
+        yield "period: not positive"
+        return
+    if not all(compare(sp.Integer(0), x) <= 0 and compare(x, period) < 0 for x in declared):
+        yield f"ties: stated at {declared}, outside [0, {period})"
+        return
+    found = set()
+    for c in breaks:
+        k = sp.floor(c / period)
+        i = next((i for i, x in enumerate(declared) if equal(x + k * period, c)), None)
+        if i is None:
+            yield f"ties: {c} is a breakpoint, but {c - k * period} is not stated"
+            return
+        found.add(i)
+        x = declared[i]
+        if not equal(f(x), f(c)) or not equal(b(x), b(c)):
+            yield f"period: the values at {x} and at {c} differ"
+    if found != set(range(len(declared))):
+        yield f"ties: stated at {declared}, some are no breakpoints"
+    inside = [x for x in map(sp.Rational, range(-9, 10)) if abs(x + period) < 9 and x not in breaks]
+    if not all(equal(f(x), f(x + period)) and equal(b(x), b(x + period)) for x in inside[::4]):
+        yield "period: the maps do not repeat with it"
 
 
 def _decomposition(entry: Entry) -> Iterator[str]:
@@ -134,8 +173,13 @@ def _decomposition(entry: Entry) -> Iterator[str]:
     if not t.compose(p).agrees(f):
         yield "transform, prox: F is not T o P"
     slope = t.derivative()
-    for x in around(p.refine([*f.breaks, *b.breaks])):
+    points = around(p.refine([*f.breaks, *b.breaks]))
+    held: list[tuple[Any, Any]] = []  # (P, B) where F is continuous: B is one function of P
+    for x in [*points, *(c for c in b.breaks if not jumps(f, c))]:
         at = p(x)
+        if any(equal(at, other) and not equal(b(x), value) for other, value in held):
+            yield f"transform, prox: B({x}) = {b(x)}, and another value where P is {at} too"
+        held.append((at, b(x)))
         k = slope.piece_at(at)
         if k is not None:
             sides = [slope.exprs[k].subs(X, at)]
@@ -154,9 +198,11 @@ WRONG: dict[str, Callable[[Any], list[Any]]] = {
     "title": lambda v: [""],
     "year": lambda v: [v + 1, v - 1, 0],
     "source": lambda v: ["", "unknown"],
-    "scope": lambda v: ["", "-"],
-    "forward": lambda v: [f"({v})*Heaviside(x + 3, 1)", f"({v}) + 1/7", "nan", ""],
-    "backward": lambda v: [f"-({v})", f"({v})*Piecewise((2, x > 1/3), (1, True))", ""],
+    "coverage": lambda v: [w for w in ("", "unknown", *COVERAGES) if w != v],
+    "scope": lambda v: ["", "-", "as published, part of f"] if re.search("frozen|outside", v) else ["", v + ", frozen"],
+    "period": lambda v: ["1"] if v is None else [None, f"2*({v})", f"({v})/2", "3", "0", f"-({v})"],
+    "forward": lambda v: [f"({v}) + Heaviside(x + 3, 1)", f"({v}) + 1/7", "nan", ""],
+    "backward": lambda v: [f"-({v})", f"({v}) + Heaviside(x - 1/3, 0)", ""],
     "params": lambda v: [{**v, "unused": "1"}, *({k: w for k, w in v.items() if k != drop} for drop in v)],
     "ties": lambda v: [
         (*v, ("7", "5", "1")),
@@ -364,12 +410,16 @@ def test_every_field_is_required(kind: type) -> None:
 
 
 def test_every_declaration_is_listed() -> None:
-    """What the module declares is what the tables, and so the tests above, walk over."""
-    import theory.catalogue as module
+    """What the modules declare is what the tables, and so the tests above, walk over."""
+    assert tuple(CATALOGUE.values()) == PUBLISHED
+    assert tuple(PROX_LIBRARY.values()) == PROXES
+    assert tuple(TRANSFORM_LIBRARY.values()) == TRANSFORMS
+    assert len(CATALOGUE) >= 60
 
-    assert tuple(CATALOGUE.values()) == module._ENTRIES
-    assert tuple(PROX_LIBRARY.values()) == module._PROX
-    assert tuple(TRANSFORM_LIBRARY.values()) == module._TRANSFORMS
+
+def test_a_name_is_given_once() -> None:
+    with pytest.raises(InputError, match="two declarations are named 'bnn'"):
+        by_name([CATALOGUE["BNN"], replace(CATALOGUE["BC"], name="bnn")])
 
 
 # ---- names
@@ -384,7 +434,7 @@ def test_names_are_found_whatever_their_case() -> None:
 @pytest.mark.parametrize(
     ("find", "name", "hint"),
     [
-        (lookup, "BNM", "did you mean BNN?"),
+        (lookup, "BNM", "did you mean BNN"),
         (lookup, "approxsing", "did you mean ApproxSign?"),
         (lookup, "zzzzzzzzzz", "known: FP, BC"),
         (lookup, "", "known: FP, BC"),

@@ -221,11 +221,9 @@ def summary(d: Mapping[str, Any]) -> list[tuple[str, str]]:
     if d.get("freedoms"):
         placed = [f"{f['kind']} {_place(f)}" for f in d["freedoms"] if f["from"] is not None]
         lines.append(("left open", "; ".join(placed) if placed else "additive constants, T outside the hull"))
-    if d.get("corollaries"):
+    best = applicable(d)
+    if best is not None:
         by_name = {c["name"]: c for c in d["corollaries"]}
-        best = next(
-            c for c in map(by_name.__getitem__, ("convex", "residual", "nonconvex")) if c["applies"] not in (NO, OPEN)
-        )
         lines.append((f"{best['name']} bound", f"{best['applies']}: {best['bound'].split(', the')[0]}"))
         lines.append(("fixed pair", by_name["fixed pair"]["because"]))
     if d.get("steps") is not None:
@@ -236,6 +234,13 @@ def summary(d: Mapping[str, Any]) -> list[tuple[str, str]]:
             lines.append(("rate", f"(1 + sum eta^2)/sum eta = {s['rate']['order']}"))
         lines.append(("steps at most 1/L", s["at_most_1_over_L"]))
     return lines
+
+
+def applicable(d: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The strongest corollary that an object of `check` may use: convex, else residual, else nonconvex."""
+    by_name = {c["name"]: c for c in d.get("corollaries") or ()}
+    wanted = [by_name[name] for name in ("convex", "residual", "nonconvex") if name in by_name]
+    return next((c for c in wanted if c["applies"] not in (NO, OPEN)), None)
 
 
 def _relation(c: Mapping[str, str | None]) -> str:

@@ -336,13 +336,16 @@ def _tail(e: Any, side: int) -> _Tail | None:
 
 
 def exact_value(e: Any, x: float) -> float:
-    """The float64 nearest to e(x) for one float x (or the exact limit at +-inf), by Arb.
+    """The float64 nearest to e(x) for one float x (or the exact limit at +-inf, NaN where there is none), by Arb.
 
     Where |x| >= 1e6 and no enclosure is finite, the limit on that side. Raises `Undecided` where
     neither an enclosure nor a limit settles it.
     """
     if math.isinf(x):
-        return _constant(limit_at(e, sp.oo if x > 0 else -sp.oo, -1))
+        try:
+            return _constant(limit_at(e, sp.oo if x > 0 else -sp.oo, -1))
+        except Undecided:  # a sine has none; IEEE arithmetic answers NaN too
+            return math.nan
     for bits in (200, 800, 3200):
         with precision(bits):
             ball = enclose(e, arb(x))

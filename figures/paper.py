@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theory.files import write_text
+from theory.files import write_bytes, write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,7 +28,7 @@ SHOWCASE = (
 
 def synthesized_rows(on_row: Any = None) -> list[dict[str, Any]]:
     """The showcase pairs: the object of `check` for each, plus name, transform, prox, forward, backward."""
-    from theory.commands import synthesized_dict
+    from theory.commands_synthesize import synthesized_dict
 
     rows = []
     for transform, prox in SHOWCASE:
@@ -57,9 +57,10 @@ def make(
     The same arguments give the same bytes on the CPU, apart from timings.json, which holds the
     seconds of each stage. Raises `InputError` on a bad argument before anything is written.
     """
+    from figures.plots import slug
     from figures.report import build
     from theory.catalogue import CATALOGUE
-    from theory.commands import catalogue_rows
+    from theory.commands_catalogue import catalogue_rows
     from verify import converge, train
     from verify.networks import pick_device
     from verify.problems import PROBLEMS
@@ -77,7 +78,11 @@ def make(
         start = now
 
     bar = progress.add_task("verdicts", total=len(CATALOGUE))
-    rows = catalogue_rows(on_row=lambda: progress.advance(bar))
+    rows = []
+    for row, certificate in catalogue_rows(on_row=lambda: progress.advance(bar)):
+        rows.append(row)
+        if certificate is not None:
+            write_bytes(out / "methods" / f"{slug(row['name'])}.certificate.json", certificate)
     write_text(out / "catalogue.json", _json(rows))
     lap("verdicts")
 

@@ -17,8 +17,20 @@ from typing import TYPE_CHECKING
 
 from figures import plots, tables
 from figures.data import GRADES, Inputs, Row, check_rows, number, read_verdicts
-from figures.plots import Plot
-from figures.tables import SORT_SCRIPT, TABLE_STYLE, Sheet, badge, breakable, formula, number_html
+from figures.plots import Plot, slug
+from figures.tables import (
+    SORT_SCRIPT,
+    TABLE_STYLE,
+    Sheet,
+    badge,
+    breakable,
+    certificate_words,
+    corollary_words,
+    distance_words,
+    formula,
+    number_html,
+)
+from theory.corollaries import applicable
 from theory.errors import InputError
 from theory.files import write_text
 
@@ -67,13 +79,15 @@ def build(
         plot = plots.build(inputs, name)
         if plot is not None:
             plot.write(out / "figures")
-            width, height = _png_size(out / "figures" / f"{name}.png")
+            width, height = png_size(out / "figures" / f"{name}.png")
             shown[name] = Shown(plot, width, height)
         if progress is not None and bar is not None:
             progress.advance(bar)
     sheets = make_sheets(inputs)
     for sheet in sheets.values():
         sheet.write(out / "tables")
+    for row, name in zip(inputs.catalogue, plots.pair_names(inputs), strict=False):
+        write_text(out / "methods" / f"{slug(str(row['name']))}.html", method_page(row, shown.get(name), "../figures/"))
     page = write_text(out / "index.html", page_text(inputs, shown, sheets))
     if progress is not None and bar is not None:
         progress.advance(bar)
@@ -143,7 +157,7 @@ def make_sheets(inputs: Inputs) -> dict[str, Sheet]:
     return sheets
 
 
-def _png_size(path: Path) -> tuple[int, int]:
+def png_size(path: Path) -> tuple[int, int]:
     width, height = struct.unpack(">II", path.read_bytes()[16:24])
     return int(width), int(height)
 
@@ -151,12 +165,12 @@ def _png_size(path: Path) -> tuple[int, int]:
 # --------------------------------------------------------------------------- pieces of the page
 
 
-def _figure(shown: Shown, command: str) -> str:
+def _figure(shown: Shown, command: str, base: str = "figures/") -> str:
     plot = shown.plot
     name = escape(plot.name)
-    files = " ".join(f'<a href="figures/{name}.{kind}">{kind.upper()}</a>' for kind in ("png", "pdf", "csv"))
+    files = " ".join(f'<a href="{base}{name}.{kind}">{kind.upper()}</a>' for kind in ("png", "pdf", "csv"))
     return (
-        f'<figure id="figure-{name}"><a href="figures/{name}.png"><img src="figures/{name}.png" '
+        f'<figure id="figure-{name}"><a href="{base}{name}.png"><img src="{base}{name}.png" '
         f'alt="{escape(plot.alt)}" width="{shown.width}" height="{shown.height}" '
         f'style="max-width: {shown.width // 2}px" loading="lazy"></a>\n'
         f"<figcaption><strong>{escape(plot.title)}.</strong> {escape(plot.caption)} "
@@ -217,15 +231,17 @@ def _repairs(row: Row) -> str:
     body = "".join(
         f'<tr><th scope="row">{escape(str(r["name"]))}</th><td>{escape(str(r["keeps"]))}</td>'
         f"<td><code>{breakable(str(r['forward']))}</code></td><td><code>{breakable(str(r['backward']))}</code></td>"
-        f"<td>{badge(str(r['verdict']))}</td></tr>"
+        f"<td>{badge(str(r['verdict']))}</td><td>{escape(distance_words(r) or '')}</td></tr>"
         for r in repairs
     )
     label = escape(f"Repairs of {row['name']}")
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table><caption>Principled neighbours '
-        "of the pair; feeding their forward and backward to <code>check</code> gives the verdict shown.</caption>"
+        "of the pair, nearest first; feeding their forward and backward to <code>check</code> gives the verdict shown. "
+        "Distances: sup over all x, rms over [-2, 2], off ties.</caption>"
         '<thead class="still"><tr><th scope="col">Repair</th><th scope="col">Keeps</th>'
-        '<th scope="col">Forward F(x)</th><th scope="col">Backward B(x)</th><th scope="col">Verdict</th></tr></thead>'
+        '<th scope="col">Forward F(x)</th><th scope="col">Backward B(x)</th><th scope="col">Verdict</th>'
+        '<th scope="col">Distance</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -234,8 +250,24 @@ _OPEN = {True: "yes", False: "no", None: "not settled"}
 
 
 def _details(row: Row, figure_name: str, shown: Shown | None, command: str) -> str:
-    """One verdict, folded: reason, decomposition or witness and repairs, and its figure."""
+    """One verdict, folded: its name and badge, then what `_body` says."""
     title = f'<span class="title">{escape(str(row.get("title") or ""))}</span>' if row.get("title") else ""
+    picture = "" if shown is None else _figure(shown, f"proxpair figures {figure_name}")
+    page = ""
+    if "certificate" in row:
+        there = f"methods/{slug(str(row['name']))}"
+        links = [f'<a href="{there}.html">its own page</a>']
+        links += [f'<a href="{there}.certificate.json">certificate</a>'] if row["certificate"]["accepted"] else []
+        page = f" See {', '.join(links)}."
+    return (
+        f'<details id="{escape(figure_name)}"><summary><h3>{escape(str(row["name"]))}</h3> '
+        f"{badge(str(row['verdict']))} {title}</summary>\n{_body(row, picture)}\n"
+        f'<p class="made">Made by <code>{escape(command)}</code>.{page}</p></details>'
+    )
+
+
+def _body(row: Row, picture: str) -> str:
+    """Everything about one pair: reason, picture, maps, decomposition or witness and repairs."""
     facts = [
         _definition("Forward F", row["forward"], row, "forward", "F", "x"),
         _definition("Backward B", row["backward"], row, "backward", "B", "x"),
@@ -251,19 +283,43 @@ def _details(row: Row, figure_name: str, shown: Shown | None, command: str) -> s
     facts.append(_witness(row))
     if "literal_criterion" in row:
         facts.append(f"<dt>Literal criterion</dt><dd>{_OPEN[row['literal_criterion']]}</dd>")
-    for key, term in (("scope", "Scope"), ("source", "Source")):
+    best = applicable(row)
+    if best is not None:
+        facts.append(
+            f"<dt>Corollary</dt><dd>{escape(corollary_words(row) or '')}: <code>{escape(best['bound'])}</code> "
+            f"({escape(best['because'])})</dd>"
+        )
+    if row.get("certificate"):
+        facts.append(f"<dt>Certificate</dt><dd>{escape(certificate_words(row) or '')}</dd>")
+    for key, term in (("coverage", "Coverage"), ("scope", "Scope"), ("source", "Source")):
         if row.get(key):
             facts.append(f"<dt>{term}</dt><dd>{escape(str(row[key]))}</dd>")
     for note in row.get("notes") or []:
         facts.append(f"<dt>Note</dt><dd>{escape(str(note))}</dd>")
-    picture = "" if shown is None else _figure(shown, f"proxpair figures {figure_name}")
     reason = escape(str(row.get("reason") or ""))
+    return f'<p>{reason}</p>\n{picture}\n<dl class="facts">{"".join(facts)}</dl>\n{"" if principled else _repairs(row)}'
+
+
+def method_page(row: Row, shown: Shown | None, base: str) -> str:
+    """The page of one method; ``base``: the address of the folder with its picture, "" for the same folder."""
+    name = slug(str(row["name"]))
+    command = f"proxpair catalogue --method {row['name']} --out pages"
+    picture = "" if shown is None else _figure(shown, command, base)
+    proof = ""
+    if (row.get("certificate") or {}).get("accepted"):
+        proof = (
+            f'<p>The proof as a file: <a href="{name}.certificate.json">certificate</a>; '
+            f"<code>proxpair verify-certificate {name}.certificate.json</code> re-checks it.</p>\n"
+        )
+    title = f"{row['name']}: {row.get('title') or ''} ({row.get('year')})"
+    back = '<p><a href="../index.html">All methods</a></p>\n' if base else ""
     return (
-        f'<details id="{escape(figure_name)}"><summary><h3>{escape(str(row["name"]))}</h3> '
-        f"{badge(str(row['verdict']))} {title}</summary>\n"
-        f'<p>{reason}</p>\n{picture}\n<dl class="facts">{"".join(facts)}</dl>\n'
-        f"{_repairs(row) if not principled else ''}"
-        f'<p class="made">Made by <code>{escape(command)}</code>.</p></details>'
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>proxpair: {escape(title)}</title>\n<style>{TABLE_STYLE}{_PAGE_STYLE}</style>\n</head>\n<body>\n"
+        f'<main id="main">\n{back}<h1>{escape(title)}</h1>\n<p>{badge(str(row["verdict"]))}</p>\n'
+        f'{_body(row, picture)}\n{proof}<p class="made">Made by <code>{escape(command)}</code>.</p>\n'
+        "</main>\n</body>\n</html>\n"
     )
 
 
@@ -507,4 +563,12 @@ footer p { max-width: 74rem; margin: 0 auto; padding: 1.2rem 1.25rem 2rem; }
 @media print { nav, button.fold, .skip { display: none; } thead button::after { content: none; } }
 """
 
-__all__ = ["Shown", "build", "make_sheets", "page_text", "redraw"]
+__all__ = [
+    "Shown",
+    "build",
+    "make_sheets",
+    "method_page",
+    "page_text",
+    "png_size",
+    "redraw",
+]

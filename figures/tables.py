@@ -20,6 +20,8 @@ from sympy.printing.mathml import MathMLPresentationPrinter
 from figures.data import Inputs, Row, number
 from figures.sampling import read_map
 from figures.style import GRADE_SIGN
+from theory.commands_catalogue import shown
+from theory.corollaries import applicable
 from theory.errors import Undecided
 from theory.exact import X
 from theory.files import csv_text, write_text
@@ -299,41 +301,76 @@ def _params(row: Row) -> tuple[tuple[str, str], ...]:
 
 
 def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
-    """The verdict on every catalogued pair."""
+    """The verdict on every catalogued pair, with its decomposition, its corollary and its nearest repair."""
     columns = (
         Column("Method"),
+        Column("Year", "number"),
         Column("Verdict", "badge"),
         Column("Forward F(x)", "code"),
         Column("Backward B(x)", "code"),
         Column("Literal criterion", "flag"),
         Column("Convex r", "flag"),
-        Column("Year", "number"),
+        Column("Coverage"),
+        Column("Corollary"),
+        Column("Nearest repair"),
         Column("Parameters", wide=True),
         Column("Transform T(x)", "code", wide=True),
         Column("Proximal map P(x)", "code", wide=True),
         Column("Largest r(x)", "code", wide=True),
         Column("Smallest r(x)", "code", wide=True),
+        Column("Repair: forward", "code", wide=True),
+        Column("Repair: backward", "code", wide=True),
+        Column("Repair: distance", wide=True),
+        Column("Certificate", wide=True),
         Column("Reason", wide=True),
+        Column("Scope", wide=True),
         Column("Title", wide=True),
         Column("Source", wide=True),
     )
     cells = []
     for row in rows:
         r = row.get("regularizer") or {}
+        fix: Row = next(iter(row.get("repairs") or []), {})
         cells.append(
             (
-                *(row["name"], row["verdict"], row["forward"], row["backward"]),
-                *(row.get("literal_criterion"), row.get("convex_regularizer"), row.get("year")),
+                *(row["name"], row.get("year"), row["verdict"], row["forward"], row["backward"]),
+                *(row.get("literal_criterion"), row.get("convex_regularizer"), row.get("coverage")),
+                *(corollary_words(row), fix.get("name")),
                 ", ".join(f"{k} = {v}" for k, v in _params(row)),
                 *(row.get("transform"), row.get("prox"), r.get("largest"), r.get("smallest")),
-                *(row.get("reason"), row.get("title"), row.get("source")),
+                *(fix.get("forward"), fix.get("backward"), distance_words(fix)),
+                *(certificate_words(row), row.get("reason"), row.get("scope"), row.get("title"), row.get("source")),
             )
         )
     caption = (
         "Every catalogued pair with its verdict. Literal criterion: F and B are functions of the integral of dF/B, "
-        "with 0/0 := 0."
+        "with 0/0 := 0. Corollary: the strongest bound of the theory that applies to the pair, and for which f. "
+        "Nearest repair: by the root mean squares of the changes of F and of B on [-2, 2], added."
     )
     return Sheet("catalogue", caption, columns, tuple(cells), tuple(_params(row) for row in rows))
+
+
+def corollary_words(row: Row) -> str | None:
+    """The strongest corollary that applies, and for which f; None for a pair that is not principled."""
+    best = applicable(row)
+    return None if best is None else f"{best['name']}: {best['applies']}"
+
+
+def distance_words(repair: Row) -> str | None:
+    """The distance of a repair in a few words."""
+    d = repair.get("distance")
+    if d is None:
+        return None
+    return (
+        f"F: sup {shown(d['sup_forward'])}, rms {shown(d['rms_forward'])}; B: sup {shown(d['sup_backward'])}, "
+        f"rms {shown(d['rms_backward'])}; same sign of B: {shown(d['same_sign'])}"
+    )
+
+
+def certificate_words(row: Row) -> str | None:
+    """What the separate checker said."""
+    c = row.get("certificate")
+    return None if c is None else f"accepted, {c['lemmas']} lemmas" if c["accepted"] else str(c["reason"])
 
 
 def synthesized_sheet(rows: Sequence[Row]) -> Sheet:
@@ -494,7 +531,10 @@ __all__ = [
     "badge",
     "breakable",
     "catalogue_sheet",
+    "certificate_words",
     "convergence_sheet",
+    "corollary_words",
+    "distance_words",
     "formula",
     "latex_text",
     "networks_sheet",

@@ -35,7 +35,8 @@ from figures import plots, report, style, tables
 from figures.data import Inputs, Table, read_table, read_verdicts
 from figures.sampling import read_map, trace
 from theory.catalogue import lookup
-from theory.commands import check_entry, synthesized_dict
+from theory.commands import check_entry
+from theory.commands_synthesize import synthesized_dict
 from theory.errors import InputError
 from theory.files import write_csv, write_text
 from verify import train

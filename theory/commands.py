@@ -1,4 +1,4 @@
-"""The commands of theory/: check, synthesize, catalogue. Imports at the top stay light (typer only)."""
+"""The command check, and what the other commands of theory/ share. Imports at the top stay light (typer only)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import json
 import math
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -190,9 +189,13 @@ def check_entry(
 
 def describe(result: Check) -> str:
     """The verdict as plain text for people."""
+    return describe_object(result.as_dict())
+
+
+def describe_object(d: dict[str, Any]) -> str:
+    """The object of `check` as plain text for people."""
     from theory.corollaries import summary
 
-    d = result.as_dict()
     title = f"{d['name']}: " if "name" in d else ""
     lines = [f"{title}{d['verdict'].upper()}", f"  {d['reason']}"]
 
@@ -203,7 +206,7 @@ def describe(result: Check) -> str:
     without = "" if "holds_for" in d else "no closed form: "
     if d.get("convex_when") is not None:
         words[None] = f"iff {d['convex_when']}"
-    if result.verdict.principled:
+    if d["verdict"] in ("smooth", "lipschitz"):
         row("transform T", d["transform"] or f"{without}{d['implicit'].get('transform')}")
         row("proximal map P", d["prox"] or f"{without}{d['implicit'].get('prox')}")
         r = d["regularizer"] or {"largest": None, "smallest": None}
@@ -307,7 +310,7 @@ def answer_line(job: tuple[bytes, float, dict[str, Any]]) -> dict[str, Any]:
     return {"id": identity, **result.as_dict()}
 
 
-# ---- synthesize and catalogue
+# ---- maps by name or expression
 
 
 def _named_or_expression(text: str, kind: str, params: dict[str, Any]) -> Any:
@@ -327,49 +330,6 @@ def _named_or_expression(text: str, kind: str, params: dict[str, Any]) -> Any:
         raise InputError(f"{error} (did you mean {hint}?)" if hint else str(error)) from None
 
 
-def synthesize(
-    transform: Annotated[str, typer.Option(metavar="EXPR|NAME", help="Transform T, or a name such as 'clip'.")],
-    prox: Annotated[str, typer.Option(metavar="EXPR|NAME", help="Proximal map P, or a name such as 'soft threshold'.")],
-    as_json: Json = False,
-    param: Params = None,
-    timeout: Timeout = 10.0,
-) -> None:
-    """Make the principled pair F = T o P, B = T' o P of a transform and a proximal map.
-
-    Example: proxpair synthesize --transform "tanh(2*x)" --prox "soft threshold"
-    """
-    from theory.checking import exit_code
-    from theory.deadline import Lost, guarded
-    from theory.errors import Undecided
-
-    _checked_timeout(timeout)
-    _load()
-    result = next(guarded(_synthesized, [(transform, prox, param, timeout)], timeout))
-    if isinstance(result, Lost):
-        raise Undecided(f"the pair was not composed within {timeout:g} s")
-    code = exit_code(result["verdict"])
-    if as_json:
-        typer.echo(json.dumps(result))
-        raise typer.Exit(code)
-    for label, key in (
-        ("verdict", "verdict"),
-        ("forward F", "forward"),
-        ("backward B", "backward"),
-        ("transform T", "transform"),
-        ("proximal map P", "prox"),
-    ):
-        typer.echo(f"{label:<20}{result[key]}")
-    r = result["regularizer"]
-    typer.echo(f"{'regularizer r':<20}{r['largest'] or 'no closed form: ' + result['implicit'].get('regularizer', '')}")
-    typer.echo(f"{'convex r':<20}{ {True: 'yes', False: 'no', None: 'not settled'}[result['convex_regularizer']] }")
-    raise typer.Exit(code)
-
-
-def _synthesized(job: tuple[str, str, list[str] | None, float]) -> dict[str, Any]:
-    transform, prox, param, timeout = job
-    return synthesized_dict(transform, prox, _params(param), timeout, with_theory=True)
-
-
 def _mentions(text: str, param: str) -> bool:
     """Whether a library name has the parameter, or an expression names it."""
     import re
@@ -381,76 +341,3 @@ def _mentions(text: str, param: str) -> bool:
             if key.casefold() == text.strip().casefold() and param in entry.params:
                 return True
     return param in re.findall(r"[A-Za-z_][A-Za-z_0-9]*", text)
-
-
-def synthesized_dict(
-    transform: str, prox: str, params: dict[str, Any], timeout: float = 10.0, with_theory: bool = False
-) -> dict[str, Any]:
-    """The object of `check` for a synthesized pair, with its forward and backward, and the given (T, P, r).
-
-    Raises `InputError` on bad input; `Undecided` where a crossing has no closed form or time runs out.
-    """
-    from theory.checking import check as decide_pair
-    from theory.checking import decomposition_texts
-    from theory.deadline import DeadlinePassed, limit
-    from theory.errors import InputError, Undecided
-    from theory.printing import to_text
-    from theory.synthesis import synthesize as make
-
-    idle = [name for name in params if not any(_mentions(text, name) for text in (transform, prox))]
-    if idle:
-        raise InputError(f"--param {idle[0]}: neither the transform nor the proximal map has such a parameter")
-    end = time.monotonic() + timeout
-    try:
-        with limit(timeout / 2, final=True):
-            made = make(
-                _named_or_expression(transform, "transform", params), _named_or_expression(prox, "prox", params)
-            )
-            forward, backward = to_text(made.pair.forward), to_text(made.pair.backward)
-    except DeadlinePassed:
-        raise Undecided(f"the pair was not composed within {timeout:g} s") from None
-    left = max(end - time.monotonic(), timeout / 4)
-    result = decide_pair(made.pair.forward, made.pair.backward, timeout=left, with_theory=with_theory).as_dict()
-    result.update(decomposition_texts(made.decomposition))
-    return {**result, "forward": forward, "backward": backward}
-
-
-def catalogue(as_json: Json = False, timeout: Timeout = 10.0) -> None:
-    """The verdict on every catalogued quantizer.
-
-    Example: proxpair catalogue
-    """
-    rows = catalogue_rows(_checked_timeout(timeout))
-    if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    typer.echo(f"{'name':<14}{'year':<6}{'verdict':<14}{'literal':<9}{'convex r':<10}title")
-    words = {True: "yes", False: "no", None: "-"}
-    for r in rows:
-        typer.echo(
-            f"{r['name']:<14}{r['year']:<6}{r['verdict']:<14}{words[r['literal_criterion']]:<9}"
-            f"{words[r['convex_regularizer']]:<10}{r['title']}"
-        )
-
-
-def catalogue_rows(timeout: float = 10.0, on_row: Any = None) -> list[dict[str, Any]]:
-    """One object per entry: the object of `check` plus name, title, year, source, scope, forward, backward, params."""
-    from theory.catalogue import CATALOGUE
-
-    rows = []
-    for entry in CATALOGUE.values():
-        row = check_entry(entry.name, {}, timeout, with_theory=False).as_dict()
-        row.update(
-            name=entry.name,
-            title=entry.title,
-            year=entry.year,
-            source=entry.source,
-            scope=entry.scope,
-            forward=entry.forward,
-            backward=entry.backward,
-            params=dict(entry.params),
-        )
-        rows.append(row)
-        if on_row is not None:
-            on_row()
-    return rows

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import sympy as sp
@@ -161,21 +162,33 @@ def _level_value(f: PiecewiseMap, g: PiecewiseMap, i: int, j: int) -> Expr:
 
 
 def _levels(pair: QuantizerPair) -> tuple[QuantizerPair, Decomposition | None]:
-    """For F = a sign(x) + const: P = c sign(x), T(p) = integral_0^p B, T(c) = a, backward B(+-c)."""
+    """For a staircase F: T(p) = centre + integral_0^p B, and P takes the p nearest 0 with T(p) = level on each step.
+
+    For F = sign this is P = c sign with T(c) = 1 and the backward map B(+-c).
+    """
     f = pair.forward.simplified()
-    if len(f.breaks) != 1 or any(e.has(X) for e in f.exprs) or not equal(f.breaks[0], sp.Integer(0)):
-        raise InputError("the forward map has not two levels")
-    centre = (f.exprs[0] + f.exprs[1]) / 2
-    height = f.exprs[1] - centre
+    if not f.breaks or any(e.has(X) for e in f.exprs):
+        raise InputError("the forward map is no staircase")
+    centre = _centre(f)
     transform = primitive(pair.backward)
-    if not less(sp.Integer(0), height):
-        raise InputError("the forward map jumps downward")
-    c = _first_reach(transform, height)
-    if not equal(transform(-c), -height):
-        raise InputError("the backward map is not symmetric")
-    step = PiecewiseMap.build([0], [-c, c], [0])
-    made = synthesize(transform + PiecewiseMap.of(centre), step)
-    return made.pair, made.decomposition
+    steps = [_reach(transform, level - centre) for level in f.exprs]
+    if any(not less(p, q) for p, q in pairwise(steps)):
+        raise InputError("the transform does not carry increasing levels to the levels of the forward map")
+    middles = [(p + q) / 2 if v is None else v for p, q, v in zip(steps, steps[1:], f.values, strict=False)]
+    values = [_reach(transform, v - centre) if v is not None else m for v, m in zip(f.values, middles, strict=True)]
+    made = synthesize(transform + PiecewiseMap.of(centre), PiecewiseMap.build(f.breaks, steps, values))
+    return QuantizerPair(f, made.pair.backward), made.decomposition
+
+
+def _reach(transform: PiecewiseMap, height: Expr) -> Expr:
+    """The p nearest 0 with T(p) = height, on the side where T first goes that way."""
+    if sign_of(height) == 0:
+        return sp.Integer(0)
+    for side in (1, -1):
+        turned = transform if side > 0 else transform.compose(PiecewiseMap.of(-X))
+        with contextlib.suppress(Undecided):
+            return side * _first_reach(turned, height)
+    raise Undecided("the transform never reaches the level")
 
 
 def _first_reach(transform: PiecewiseMap, height: Expr) -> Expr:

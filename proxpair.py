@@ -73,8 +73,9 @@ def _application() -> Any:
 
     from figures import commands as figures_commands
     from theory import commands as theory_commands
-    from theory import commands_certificate, commands_prox
+    from theory import commands_catalogue, commands_certificate, commands_prox, commands_synthesize
     from verify import commands as verify_commands
+    from verify import commands_probe
 
     app = typer.Typer(
         name="proxpair",
@@ -99,15 +100,21 @@ def _application() -> Any:
     app.command("paper")(figures_commands.paper)
     app.command("check")(theory_commands.check)
     app.command("verify-certificate")(commands_certificate.verify_certificate)
-    app.command("synthesize")(theory_commands.synthesize)
-    app.command("catalogue")(theory_commands.catalogue)
-    # theory/ does not import figures/: what draws is handed to it here
+    app.command("synthesize")(commands_synthesize.synthesize)
+    # theory/ does not import figures/: what draws and writes pages is handed to it here
+    commands_catalogue.attach_pages(lambda *given: importlib.import_module("figures.pages").write(*given))
+    commands_catalogue.attach_table(
+        lambda rows: importlib.import_module("figures.tables").catalogue_sheet(rows).latex()
+    )
+    app.command("catalogue")(commands_catalogue.catalogue)
+    app.command("repair")(commands_catalogue.repair)
     commands_prox.attach_plotter(lambda data, path: importlib.import_module("figures.prox_plot").draw(data, path))
     app.command("prox")(commands_prox.prox)
     app.command("regularizer")(commands_prox.regularizer)
     app.command("evolve")(commands_prox.evolve)
     app.command("converge")(verify_commands.converge)
     app.command("train")(verify_commands.train)
+    app.command("probe")(commands_probe.probe)
     app.command("figures")(figures_commands.figures)
     return app
 

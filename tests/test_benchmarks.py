@@ -1,0 +1,117 @@
+"""The benchmark of the decision runs, counts right, wrong and missing answers, and asks questions with true answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import sympy as sp
+
+from theory.exact import X, to_float
+
+FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "decision.py"
+
+
+@pytest.fixture(scope="module")
+def decision() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmarks_decision", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_quick_run_prints_json_and_we_are_never_wrong(
+    decision: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decision.main(["--quick", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    rows = {r["peer"]: r for r in found["rows"]}
+    assert set(rows) == set(decision.PEERS)
+    assert rows["proxpair"]["wrong"] == 0
+    assert rows["proxpair"]["right"] == rows["proxpair"]["asked"] == len(found["questions"])
+    for row in rows.values():
+        if row["installed"]:
+            assert row["right"] + row["wrong"] + row["none"] == row["asked"]
+    assert "proxpair" in decision.table(found)
+
+
+def _yes(q: Any) -> bool:
+    return True
+
+
+def _fails(q: Any) -> bool:
+    raise RuntimeError
+
+
+def _sleeps(q: Any) -> bool:
+    time.sleep(60)
+    return True
+
+
+def _other(q: Any) -> bool:
+    raise sys.modules["benchmarks_decision"].NotAsked
+
+
+def _open(q: Any) -> None:
+    return None
+
+
+def test_right_wrong_raising_slow_and_missing_peers_are_told_apart(decision: ModuleType) -> None:
+    asked = [q for q in decision.questions() if q.truth][:1] + [q for q in decision.questions() if not q.truth][:1]
+    peers = {
+        "yes": (_yes, "math"),
+        "fails": (_fails, "math"),
+        "sleeps": (_sleeps, "math"),
+        "other": (_other, "math"),
+        "open": (_open, "math"),
+        "absent": (_yes, "no_module_of_this_name"),
+    }
+    found = decision.measure(asked, peers, 0.2)
+    count = {r["peer"]: (r["right"], r["wrong"], r["none"]) for r in found["rows"] if r["installed"]}
+    assert count == {"yes": (1, 1, 0), "fails": (0, 0, 2), "sleeps": (0, 0, 2), "other": (0, 0, 0), "open": (0, 0, 2)}
+    assert found["rows"][-1] == {"peer": "absent", "installed": False}
+    text = decision.table(found)
+    assert "not installed" in text
+    (line,) = decision.wrong(found)
+    assert "yes says True" in line
+
+
+def _values(q: Any, decision: ModuleType) -> list[float]:
+    """The expression, or its derivative, at points of the interval; exact rational points, 50 digits."""
+    draw = random.Random(0)
+    a = -50 if q.a == -sp.oo else q.a
+    b = 50 if q.b == sp.oo else q.b
+    points = [a + (b - a) * sp.Rational(draw.randint(1, 9999), 10000) for _ in range(40)]
+    points += [
+        p for p in (sp.Integer(0), sp.Integer(1), sp.Integer(-1), sp.Rational(1, 2), sp.pi, sp.sqrt(2)) if a < p < b
+    ]
+    points += [sp.Integer(2000)] if q.b == sp.oo else []
+    e = q.expr if q.kind == "sign" else sp.diff(q.expr, X)
+    return [float(sp.N(e.subs(X, p), 50)) for p in points]
+
+
+def test_the_answers_by_hand_hold_at_sampled_points(decision: ModuleType) -> None:
+    """A second look at the hand-derived answers, by values that no prover made."""
+    for q in decision.questions():
+        values = _values(q, decision)
+        low, high = min(values) < -1e-40, max(values) > 1e-40
+        holds = {"sign": not low, "increasing": not low, "monotone": not (low and high), "constant": not (low or high)}
+        assert holds[q.kind] == q.truth, q.text()
+
+
+def test_there_are_questions_of_every_kind_with_both_answers(decision: ModuleType) -> None:
+    asked = decision.questions()
+    for kind in ("sign", "increasing", "monotone", "constant"):
+        assert {q.truth for q in asked if q.kind == kind} == {True, False}
+    assert len({q.text() for q in asked}) == len(asked)
+    assert all(to_float(q.a) < to_float(q.b) for q in asked)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shortened import first_entries
 
 import proxpair
 from theory import commands
@@ -437,14 +438,15 @@ def test_synthesize(run: Run, transform: str, prox: str, options: tuple[str, ...
 
 
 def test_catalogue(run: Run) -> None:
-    code, out, err = run("catalogue", "--json")
-    assert (code, err) == (0, "")
-    rows = json.loads(out)
-    assert [r["name"] for r in rows] == list(proxpair.CATALOGUE)
-    for row in rows:
-        entry = proxpair.CATALOGUE[row["name"]]
-        assert (row["verdict"], row["literal_criterion"]) == (entry.verdict, entry.literal)
-    code, out, err = run("catalogue")
+    with first_entries(8):
+        code, out, err = run("catalogue", "--json")
+        assert (code, err) == (0, "")
+        rows = json.loads(out)
+        assert [r["name"] for r in rows] == list(proxpair.CATALOGUE)
+        for row in rows:
+            entry = proxpair.CATALOGUE[row["name"]]
+            assert (row["verdict"], row["literal_criterion"]) == (entry.verdict, entry.literal)
+        code, out, err = run("catalogue")
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 1 + len(rows)
 

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from shortened import first_entries
 
 import proxpair
+from theory.catalogue import CATALOGUE
 
 SMALL = ["--seed", "3", "--steps", "30", "--epochs", "1", "--seeds", "2"]
 
@@ -22,9 +24,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two runs over some of the methods, of every kind of verdict (test_pages has them all)."""
     folders = tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b")
-    for folder in folders:
-        assert proxpair.main(["paper", "--out", str(folder), *SMALL]) == 0
+    with first_entries(12):
+        assert {entry.verdict for entry in CATALOGUE.values()} == {"smooth", "lipschitz", "unprincipled"}
+        for folder in folders:
+            assert proxpair.main(["paper", "--out", str(folder), *SMALL]) == 0
     return folders
 
 

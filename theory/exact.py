@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import sympy as sp
-from flint import arb, ctx, fmpq
+from flint import acb, arb, ctx, fmpq
 
 from theory.errors import InputError, Undecided
 
@@ -120,9 +120,16 @@ def _arb_pow(base: Ball, exponent: Any) -> Ball:
     if exponent == sp.Rational(-1, 2):
         return base.rsqrt()
     if exponent.is_Rational:
-        root = base.root(int(exponent.q)) if exponent.q > 0 else base
-        return _arb_pow(root, sp.Integer(exponent.p))
+        return _arb_pow(_root(base, int(exponent.q)), sp.Integer(exponent.p))
     raise Undecided(f"cannot enclose a power with exponent {exponent}")
+
+
+def _root(base: Ball, index: int) -> Ball:
+    """The principal root; around a complex 0, where Arb's logarithm is infinite, the box its modulus allows."""
+    if isinstance(base, acb) and base.is_finite() and base.contains(acb(0)):
+        side = arb(0, 1) * arb(abs(base).upper()).root(index).upper()
+        return acb(side, side)
+    return base.root(index)
 
 
 def enclose(expr: Any, at: Ball | None = None) -> Ball:

@@ -37,8 +37,9 @@ from theory.checker.terms import (
     sub,
     substitute,
 )
+from theory.checking import check
 from theory.decision import decide
-from theory.errors import Undecided
+from theory.errors import InputError, Undecided
 from theory.exact import X, enclose, precision
 from theory.pairs import QuantizerPair
 from theory.parser import parse
@@ -136,6 +137,18 @@ def test_a_lemma_that_nothing_asks_for_is_rejected() -> None:
     made["pieces"][0]["lemmas"].append({"statement": "for all real x: x > 0", "proof": {"by": "range"}})
     with pytest.raises(Rejected, match="not needed"):
         verify(made)
+
+
+def test_a_witness_refutes_a_map_that_has_no_value_somewhere() -> None:
+    backward = "sqrt(1 + 2*x + x**4)"  # not real between -1 and the root of x**3 - x**2 + x + 1
+    claim = {"forward": "sign(x)", "backward": backward, "parameters": {}}
+    witness = {"kind": "backward-varies-on-level-set", "point": "-1/2"}
+    head = {"schema": "proxpair/certificate/1"}
+    verify({**head, "claim": {**claim, "verdict": "unprincipled"}, "witness": witness})
+    with pytest.raises(InputError, match="no finite real value"):
+        check("sign(x)", backward)
+    with pytest.raises(Rejected):  # not real at the witness itself
+        verify({**head, "claim": {**claim, "verdict": "unprincipled"}, "witness": {**witness, "point": "-4/5"}})
 
 
 def test_parameters_cannot_rename_the_variable() -> None:

@@ -4,6 +4,10 @@ The claim is a pair of texts (F, B) and a grade. For *smooth* and *lipschitz* th
 line into pieces and gives a proof for each lemma that the decision of MATH.md, section 3, asks for;
 for *unprincipled* it names a witness. The statements of the lemmas are made here and compared with
 those in the file, so a lemma of another pair proves nothing. No field is left unread.
+
+A witness refutes whatever the maps do elsewhere. That they have a value everywhere is proved for the
+two principled grades alone: a map without a value at some point equals no T o P there, so that
+*unprincipled* stays true of it.
 """
 
 from __future__ import annotations

@@ -79,3 +79,24 @@ def test_logarithms_of_hyperbolic_quotients_are_recognised_and_near_ones_told_ap
     assert list(parse("clip(tanh(5*x)/tanh(5), -1, 1)").breaks) == [-1, 1]
     assert list(parse("clip(erf(2*x)/erf(2), -1, 1)").breaks) == [-1, 1]
     assert all(b not in (-1, 1) for b in parse("clip(tanh(2*x)/tanh(2.000001), -1, 1)").breaks)
+
+
+def test_logarithms_and_angles_that_cancel_are_recognised_and_near_ones_told_apart() -> None:
+    half, root = sp.Rational(1, 2), sp.sqrt(6)
+    tangent = sp.sin(half) / sp.cos(half)
+    a, b = 1 + tangent**2, 1 + (sp.sin(3 * half) / sp.cos(3 * half)) ** 2
+    quotient = (sp.Rational(43, 4) - 3 * root) / (3 * root + sp.Rational(43, 4))
+    equal = [
+        tangent * sp.atan(tangent) - tangent / 2,
+        sp.log(a / b) - sp.log(a) + sp.log(b) + sp.atan(-tangent) + half,
+        root * sp.log(sp.radsimp(quotient))
+        - root * sp.log(sp.Rational(43, 4) - 3 * root)
+        + root * sp.log(3 * root + sp.Rational(43, 4)),
+        sp.log(1 + sp.sqrt(2)) / 3 + sp.log(sp.sqrt(2) - 1) / 3,
+    ]
+    for c in equal:
+        assert sign_of(c) == 0
+        assert sign_of(c + sp.Rational(1, 10**90)) == 1
+    # an angle beyond a right one is not its own arctangent
+    assert sign_of(sp.atan(sp.sin(2) / sp.cos(2)) - 2) == -1
+    assert sign_of(sp.atan(sp.sin(2) / sp.cos(2)) - 2 + sp.pi) == 0

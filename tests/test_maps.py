@@ -399,3 +399,11 @@ def test_floats_of_constants() -> None:
     assert to_float(sp.sqrt(2) * sp.sqrt(3) - sp.sqrt(6)) == 0.0
     near = sp.sqrt(2) - sp.Rational(141421356237309504880168872420969807856967187537694, 10**50)
     assert to_float(near) == pytest.approx(8.0731766797379907e-51, rel=1e-15)
+
+
+@pytest.mark.parametrize("value", ["1 + 1", "__import__('os')", [1], None, 0.5, float("nan"), sp.true])
+def test_only_exact_objects_are_taken_and_no_text_is_evaluated(value: object) -> None:
+    with pytest.raises(InputError, match="expected"):
+        PiecewiseMap.of(value)
+    with pytest.raises(InputError, match="expected"):
+        PiecewiseMap.of(1)(value)

@@ -50,7 +50,7 @@ from theory.deadline import limit
 from theory.decision import Refuted, anatomy, unfolded
 from theory.errors import InputError, OutOfTime, Undecided
 from theory.exact import X as SYMPY_X
-from theory.exact import sigmoid
+from theory.exact import as_exact, sigmoid
 from theory.pairs import QuantizerPair, Verdict
 from theory.parser import parse
 
@@ -793,7 +793,10 @@ def certificate(
     _FOUND.clear()
     pair = unfolded(pair)
     try:
-        parameters = {name: show(term_of(sp.sympify(value))) for name, value in sorted((params or {}).items())}
+        parameters = {
+            name: show(term_of(as_exact(value, f"an exact value of parameter {name}")))
+            for name, value in sorted((params or {}).items())
+        }
         head = {
             "schema": SCHEMA,
             "claim": {"forward": forward, "backward": backward, "parameters": parameters, "verdict": verdict.grade},

@@ -240,6 +240,43 @@ def _with_short_logarithms(c: Any) -> Any:
     return sp.expand(c.replace(sp.log, lambda z: sp.log(sp.cancel(sp.together(_by_exponentials(z))))))
 
 
+def _with_plain_angles(c: Any) -> Any:
+    """atan(sin(a)/cos(a)) as a, where a lies between -pi/2 and pi/2."""
+
+    def angle(z: Any) -> Any:
+        for a in sorted({n.args[0] for n in z.atoms(sp.sin, sp.tan)}, key=sp.default_sort_key):
+            for signed in (a, -a):
+                if z in (sp.sin(signed) / sp.cos(signed), sp.tan(signed)):
+                    with precision(192):
+                        inside = enclose(sp.cos(a)) > 0 and abs(enclose(a)) < 3
+                    return signed if inside else sp.atan(z)
+        return sp.atan(z)
+
+    return c.replace(sp.atan, angle)
+
+
+def _with_joined_logarithms(c: Any) -> Any:
+    """Without the sums of q_i log(z_i), q_i in rational ratios, for which the product of the z_i**q_i is 1."""
+    groups: list[tuple[Any, list[tuple[Any, Any, Any]]]] = []
+    for term in sp.Add.make_args(sp.expand(c)):
+        factor, log = term.as_independent(sp.log)
+        if log.func is not sp.log or not log.args[0].is_algebraic:
+            continue
+        for first, group in groups:
+            ratio = sp.radsimp(factor / first)
+            if ratio.is_Rational:
+                group.append((term, ratio, log.args[0]))
+                break
+        else:
+            groups.append((factor, [(term, sp.S.One, log.args[0])]))
+    for _, group in groups:
+        whole = sp.ilcm(1, *(ratio.q for _, ratio, _ in group))
+        product = sp.Mul(*(z ** (ratio * whole) for _, ratio, z in group))
+        if _could_be_equal(product, sp.S.One) and sp.radsimp(sp.expand(sp.radsimp(product))) == 1:
+            c = c - sp.Add(*(term for term, _, _ in group))
+    return sp.expand(c)
+
+
 def _with_reduced_root(c: Any) -> Any:
     """A polynomial in one algebraic number given by its minimal polynomial, reduced by it."""
     roots = list(c.atoms(sp.polys.rootoftools.ComplexRootOf))
@@ -263,7 +300,8 @@ def _proved_zero(c: Any) -> bool:
         sp.expand,
         lambda e: sp.cancel(sp.together(_by_exponentials(e))),
         _with_short_logarithms,
-        lambda e: sp.expand(sp.expand_log(e, force=True)),
+        lambda e: sp.expand(sp.expand_log(_with_plain_angles(e), force=True)),
+        _with_joined_logarithms,
         sp.radsimp,
         sp.simplify,
     )
@@ -273,6 +311,22 @@ def _proved_zero(c: Any) -> bool:
     if c.is_algebraic:
         return bool(sp.minimal_polynomial(c, X) == X)
     return False
+
+
+def as_exact(value: Any, what: str = "an exact number or expression") -> Any:
+    """The sympy object of an integer, a Fraction or a sympy expression; a text is never evaluated.
+
+    Raises `InputError` on a text, a float or anything else.
+    """
+    try:
+        e = sp.sympify(value, strict=True)
+    except sp.SympifyError:
+        raise InputError(f"{what} was expected, not {type(value).__name__} {value!r}"[:200]) from None
+    if not isinstance(e, sp.Expr):
+        raise InputError(f"{what} was expected, not {type(value).__name__} {value!r}"[:200])
+    if isinstance(value, float) or e.has(sp.Float):
+        raise InputError(f"floats are refused, {what} was expected: {value}")
+    return e
 
 
 @lru_cache(maxsize=20_000)

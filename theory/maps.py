@@ -38,7 +38,7 @@ from theory.analytic import (
     sort_exact,
 )
 from theory.errors import InputError, Undecided
-from theory.exact import X, compare, equal, less, rational_between, sigmoid, sign_of
+from theory.exact import X, as_exact, compare, equal, less, rational_between, sigmoid, sign_of
 
 OO = sp.oo
 _ZERO = sp.Integer(0)
@@ -70,23 +70,23 @@ class PiecewiseMap:
         if len(self.exprs) > MAX_PIECES:
             raise InputError(f"a map may have at most {MAX_PIECES} pieces, this one has {len(self.exprs)}")
         for e in (*self.breaks, *self.exprs, *self.values):
-            if e is not None and sp.sympify(e).has(sp.Float):
-                raise InputError(f"floats are refused in exact maps: {e}")
+            if e is not None:
+                as_exact(e)
 
     # ---- making maps
 
     @classmethod
     def of(cls, expr: Any) -> PiecewiseMap:
         """The map of one analytic expression in x, or of an exact constant."""
-        return cls((), (sp.sympify(expr),), ())
+        return cls((), (as_exact(expr),), ())
 
     @classmethod
     def build(cls, breaks: Sequence[Any], exprs: Sequence[Any], values: Sequence[Any]) -> PiecewiseMap:
         """A map from plain numbers and expressions (ints, Rationals, sympy)."""
         return cls(
-            tuple(sp.sympify(b) for b in breaks),
-            tuple(sp.sympify(e) for e in exprs),
-            tuple(None if v is None else sp.sympify(v) for v in values),
+            tuple(as_exact(b) for b in breaks),
+            tuple(as_exact(e) for e in exprs),
+            tuple(None if v is None else as_exact(v) for v in values),
         )
 
     # ---- looking at maps
@@ -112,7 +112,7 @@ class PiecewiseMap:
 
     def __call__(self, c: Any) -> Expr | None:
         """The exact value at the exact constant c (None where the map has none)."""
-        point = sp.sympify(c)
+        point = as_exact(c)
         if self.windowed and (compare(point, self.known_from) < 0 or compare(self.known_to, point) < 0):
             raise Undecided(f"the value at {point}, outside the window in which the map is held")
         for b, v in zip(self.breaks, self.values, strict=True):

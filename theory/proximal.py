@@ -26,7 +26,7 @@ from flint import arb
 from theory.analytic import Expr, antiderivative, is_zero, sign_on, sort_exact
 from theory.deadline import limit
 from theory.errors import InputError, OutOfTime, Undecided
-from theory.exact import Certified, X, enclose, precision, rational_between
+from theory.exact import Certified, X, as_exact, enclose, precision, rational_between
 from theory.graphs import (
     ONE,
     ZERO,
@@ -695,11 +695,9 @@ def _positive(mu: Any) -> Expr:
 
     if isinstance(mu, str):
         mu = MU if mu.strip() == "mu" else parse_constant(mu, "mu")
-    value = sp.sympify(mu)
+    value = as_exact(mu, "mu as an exact number")
     if value.is_Symbol:
         return MU
-    if value.has(sp.Float):
-        raise InputError(f"floats are refused, mu must be exact: {value}")
     if value.free_symbols or value in (OO, -OO, sp.nan, sp.zoo) or sign(value) <= 0:
         raise InputError(f"mu must be a positive number, not {value}")
     return value
@@ -966,9 +964,7 @@ def evaluate(P: Proximal | MonotoneGraph | PiecewiseMap, x: Any, digits: int = 1
 def _exact_number(x: Any, what: str) -> Expr:
     from theory.parser import parse_constant
 
-    value = parse_constant(x, what) if isinstance(x, str) else sp.sympify(x)
-    if value.has(sp.Float):
-        raise InputError(f"floats are refused, {what} must be exact: {value}")
+    value = parse_constant(x, what) if isinstance(x, str) else as_exact(x, f"{what} as an exact number")
     if value.free_symbols or value in (OO, -OO, sp.nan, sp.zoo):
         raise InputError(f"{what} must be a finite real number, not {value}")
     return value

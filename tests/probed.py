@@ -210,6 +210,20 @@ def catalogued(name: str, which: str = "", **params: Any) -> type[torch.autograd
 NUMBER = 3
 
 
+class DetachedSign(nn.Module):
+    """The straight-through idiom: beyond 2**53 the sum forgets the sign."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (torch.sign(x) - x).detach()
+
+
+class ForgetsFarOut(nn.Module):
+    """The identity up to 1e17 and 0 beyond, a loss of as many digits as x has but of no rounding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x.abs() > 1e17, 0 * x, x)
+
+
 class Plain:
     """A class that is neither a Function nor a Module."""
 

@@ -292,6 +292,14 @@ def test_no_agreement_with_what_no_catalogue_has() -> None:
     assert agreements(s) == []
 
 
+def test_the_straight_through_idiom_agrees_although_it_loses_far_samples_to_rounding() -> None:
+    answer = probe("DetachedSign")
+    assert [row["name"] for row in answer["agrees"]] == ["BC"]
+    assert 0 < answer["agrees"][0]["lost_to_rounding"] < 20
+    assert "lost to rounding at the size of x" in probing.report(answer)
+    assert not probe("ForgetsFarOut")["agrees"]
+
+
 def test_a_refuted_object_that_no_catalogue_has() -> None:
     answer = probe("AgainstTheJump")
     assert (answer["status"], answer["exit_code"], answer["agrees"]) == ("refuted", 1, [])

@@ -434,6 +434,11 @@ def report(answer: Mapping[str, Any]) -> str:
                 f"{found['name']}{values} ({found['verdict']}): {found['samples']} samples, "
                 f"largest difference {found['difference']:.1e}",
             )
+            if found["lost_to_rounding"]:
+                row(
+                    "  set aside",
+                    f"{found['lost_to_rounding']} samples beyond the range, lost to rounding at the size of x",
+                )
             for t in found["ties"]:
                 judged = "" if t["judged"] else "; F jumps there, so it is not judged"
                 row(

@@ -279,11 +279,16 @@ class Tie:
 
 @dataclass(frozen=True)
 class Agreement:
-    """A catalogued pair that agrees with the samples off its breakpoints, to double or single rounding."""
+    """A catalogued pair that agrees with the samples off its breakpoints, to double or single rounding.
+
+    ``lost``: how many samples beyond the range differ in F by no more than the spacing of floats at x,
+    as those of x + (F(x) - x).detach() do; they are set aside.
+    """
 
     name: str
     params: Mapping[str, str]
     samples: int
+    lost: int
     difference: float
     ties: tuple[Tie, ...]
 
@@ -298,6 +303,7 @@ class Agreement:
             "name": self.name,
             "params": dict(self.params),
             "samples": self.samples,
+            "lost_to_rounding": self.lost,
             "rounding": "double" if self.difference <= DOUBLE else "single",
             "difference": self.difference,
             "ties": [{k: None if not math.isfinite(v) else v for k, v in vars(t).items()} for t in self.ties],
@@ -483,7 +489,10 @@ def _compared(
     if marks.size:
         ulp = np.spacing(np.maximum(np.abs(marks), np.finfo(np.float64).tiny))
         tied = (np.abs(points[:, None] - marks) <= _TIE_ULPS * ulp).any(axis=1)
-    usable = ~tied & ((np.isfinite(got_f) & np.isfinite(got_b)) | ((points >= s.low) & (points <= s.high)))
+    inside = (points >= s.low) & (points <= s.high)
+    usable = ~tied & ((np.isfinite(got_f) & np.isfinite(got_b)) | inside)
+    lost = usable & ~inside & _lost_to_rounding(points, got_f, our_f, s.scale(s.forward))
+    usable &= ~lost
     worst = max(
         _difference(got_f[usable], our_f[usable], s.scale(s.forward)),
         _difference(got_b[usable], our_b[usable], s.scale(s.backward)),
@@ -503,7 +512,14 @@ def _compared(
             of_f, of_b, stated_f, stated_b = (float(v[i]) for v in (got_f, got_b, our_f, our_b))
             ties.append(Tie(float(mark), of_f, of_b, stated_f, stated_b, not _jumps(f, c)))
     texts = {k: str(v) for k, v in params.items()}
-    return Agreement(entry.name, texts, int(usable.sum()), worst, tuple(ties))
+    return Agreement(entry.name, texts, int(usable.sum()), int(lost.sum()), worst, tuple(ties))
+
+
+def _lost_to_rounding(x: Array, got: Array, ours: Array, scale: float) -> Array:
+    """Where got is not ours but x + (ours - x), rounded as floats of the size of x are: the straight-through idiom."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(got - ours)
+        return np.asarray((apart > SINGLE * (np.abs(ours) + scale)) & (apart <= 2 * np.spacing(np.abs(x))))
 
 
 def _window(*maps: PiecewiseMap) -> tuple[float, float]:

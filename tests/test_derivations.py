@@ -1,0 +1,145 @@
+"""The derivations add up, and no longer do when any sign in them is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import sympy as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from theory.derivations import (
+    ETA,
+    GROWTH,
+    MU,
+    Derivation,
+    Hypothesis,
+    NotDerived,
+    Square,
+    Step,
+    Vector,
+    derivations,
+    vector,
+)
+from verify.ledger import identity_sides
+
+ALL = derivations()
+NAMES = [d.name for d in ALL]
+
+
+@pytest.mark.parametrize("d", ALL, ids=NAMES)
+def test_every_derivation_adds_up(d: Derivation) -> None:
+    d.check()
+    assert d.remainder == 0
+
+
+def test_each_derivation_has_a_name_of_its_own() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+
+
+def flipped(e: sp.Expr) -> Iterator[sp.Expr]:
+    """The expression with the sign of one of its terms changed."""
+    for term in sp.Add.make_args(sp.expand(e)):
+        if term != 0:
+            yield sp.expand(e) - 2 * term
+
+
+def mutants(d: Derivation) -> Iterator[Derivation]:
+    """The derivation with one sign changed: of a term of a side, of a hypothesis, of a multiplier."""
+    yield from (replace(d, left=e) for e in flipped(d.left))
+    yield from (replace(d, right=e) for e in flipped(d.right))
+    for i, h in enumerate(d.hypotheses):
+        rest = (d.hypotheses[:i], d.hypotheses[i + 1 :])
+        for e in flipped(h.value):
+            yield replace(d, hypotheses=(*rest[0], replace(h, value=e), *rest[1]))
+        yield replace(d, hypotheses=(*rest[0], replace(h, times=-h.times), *rest[1]))
+        yield replace(d, hypotheses=(*rest[0], *rest[1]))
+    for i, s in enumerate(d.squares):
+        rest_of = (d.squares[:i], d.squares[i + 1 :])
+        for name in s.of.parts:
+            of = Vector({**s.of.parts, name: -s.of.parts[name]})
+            yield replace(d, squares=(*rest_of[0], replace(s, of=of), *rest_of[1]))
+        yield replace(d, squares=(*rest_of[0], replace(s, times=-s.times), *rest_of[1]))
+        yield replace(d, squares=(*rest_of[0], *rest_of[1]))
+
+
+@pytest.mark.parametrize("d", ALL, ids=NAMES)
+def test_a_changed_sign_is_caught(d: Derivation) -> None:
+    found = list(mutants(d))
+    assert found or (d.left == 0 and d.right == 0)
+    for m in found:
+        with pytest.raises(NotDerived, match=r"the evidence leaves|is not shown to be >= 0"):
+            m.check()
+
+
+def test_a_step_size_at_the_wrong_index_is_caught() -> None:
+    """delta_t in the identity where the state advances by another amount."""
+    other = sp.Symbol("delta'", nonnegative=True)
+    for d in ALL[:2]:
+        with pytest.raises(NotDerived, match="leaves"):
+            replace(d, left=d.left.subs(GROWTH, other)).check()
+
+
+def test_the_bound_needs_its_half_and_the_step_its_limit() -> None:
+    above = next(d for d in ALL if d.name == "D_{t+1}(v_t) from above, convex r")
+    tighter = replace(above, right=above.right * sp.Rational(99, 100))
+    with pytest.raises(NotDerived, match="leaves"):
+        tighter.check()
+    smooth = next(d for d in ALL if "eta_t <= 1/L" in d.name)
+    spare = sp.Symbol("c", nonnegative=True)
+    beyond = replace(smooth, squares=tuple(replace(s, times=s.times.subs(spare, -spare)) for s in smooth.squares))
+    with pytest.raises(NotDerived, match="is not shown to be >= 0"):
+        beyond.check()
+
+
+def test_an_inequality_is_no_evidence_for_an_equation() -> None:
+    claim = Derivation("x", "", sp.S.Zero, vector("a").squared, equation=True, squares=(Square(vector("a"), sp.S.One),))
+    with pytest.raises(NotDerived, match="an equation takes no inequality"):
+        claim.check()
+    replace(claim, equation=False).check()
+    unknown = sp.Symbol("z", real=True)
+    with pytest.raises(NotDerived, match="not shown"):
+        replace(claim, equation=False, hypotheses=(Hypothesis(sp.S.Zero, unknown, "no sign"),)).check()
+
+
+rationals = st.fractions(min_value=-4, max_value=4, max_denominator=12)
+vectors = st.lists(rationals, min_size=3, max_size=3)
+positive = st.fractions(min_value=Fraction(1, 12), max_value=4, max_denominator=12)
+
+
+@given(v=vectors, after=vectors, w=vectors, u=vectors, g=vectors, eta=positive, mu=positive, growth=positive)
+def test_the_symbols_mean_what_the_ledger_means(
+    v: list[Fraction],
+    after: list[Fraction],
+    w: list[Fraction],
+    u: list[Fraction],
+    g: list[Fraction],
+    eta: Fraction,
+    mu: Fraction,
+    growth: Fraction,
+) -> None:
+    """The symbolic D_t and sides, with numbers put in, are those of the exact ledger; r(x) = |x| + x**3."""
+
+    def r(x: Fraction) -> Fraction:
+        return abs(x) + x**3
+
+    s = [(a - b) / mu for a, b in zip(u, v, strict=True)]
+    known = {"v": v, "v'": after, "w": w, "g": g, "s": s}
+    values: dict[sp.Symbol, sp.Rational] = {ETA: sp.Rational(eta), MU: sp.Rational(mu), GROWTH: sp.Rational(growth)}
+    for a, x in known.items():
+        for b, y in known.items():
+            symbol = sp.Symbol("<{},{}>".format(*sorted((a, b))), real=True)
+            values[symbol] = sp.Rational(sum(p * q for p, q in zip(x, y, strict=True)))
+    for name in ("v", "v'", "w"):
+        values[sp.Symbol(f"r({name})", real=True)] = sp.Rational(sum(r(x) for x in known[name]))
+    u_after = [a - eta * b for a, b in zip(u, g, strict=True)]
+    sides = identity_sides([u, u_after], [v, after], [g], [eta], [mu, mu + growth], w, r)
+    for d, (left, right) in zip(ALL, (sides.first, sides.second), strict=False):
+        assert left == right
+        assert d.left.xreplace(values) == sp.Rational(left)
+        assert d.right.xreplace(values) == sp.Rational(right)
+    assert Step().divergence("v") == 0
+    assert Step().divergence("v'", next_one=True) == 0

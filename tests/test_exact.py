@@ -94,6 +94,8 @@ def test_logarithms_and_angles_that_cancel_are_recognised_and_near_ones_told_apa
         + root * sp.log(3 * root + sp.Rational(43, 4)),
         sp.log(1 + sp.sqrt(2)) / 3 + sp.log(sp.sqrt(2) - 1) / 3,
     ]
+    gap = sp.sqrt((sp.erf(2) - sp.erf(1)) / (1 + sp.E) - (sp.erf(2) - sp.erf(1)) * sp.exp(-1) / (sp.exp(-1) + 1))
+    equal += [gap + (gap - 2) ** 2 / 4 - 1, sp.erf(gap + (gap - 2) ** 2 / 4) - sp.erf(1)]
     for c in equal:
         assert sign_of(c) == 0
         assert sign_of(c + sp.Rational(1, 10**90)) == 1

@@ -277,6 +277,18 @@ def _with_joined_logarithms(c: Any) -> Any:
     return sp.expand(c)
 
 
+def _with_vanishing_roots(c: Any) -> Any:
+    """Roots of constants that are shown to be 0, as 0."""
+    if c.atoms(Certified):
+        return c
+    for node in sorted(c.atoms(sp.Pow), key=lambda n: n.count_ops()):
+        base, exponent = node.args
+        rooted = exponent.is_Rational and exponent.q > 1 and exponent > 0
+        if rooted and not base.is_Rational and _could_be_equal(base, sp.S.Zero) and _proved_zero(base):
+            c = c.xreplace({node: sp.S.Zero})
+    return c
+
+
 def _with_reduced_root(c: Any) -> Any:
     """A polynomial in one algebraic number given by its minimal polynomial, reduced by it."""
     roots = list(c.atoms(sp.polys.rootoftools.ComplexRootOf))
@@ -296,7 +308,8 @@ def _proved_zero(c: Any) -> bool:
         return bool(sp.expand(c) == 0)  # roots without a form satisfy no identity that simplification knows
     attempts: tuple[Callable[[Any], Any], ...] = (
         _with_reduced_root,
-        lambda e: sp.expand(_with_equal_arguments(e)),
+        lambda e: sp.expand(_with_vanishing_roots(e)),
+        lambda e: sp.expand(_with_equal_arguments(_with_vanishing_roots(e))),
         sp.expand,
         lambda e: sp.cancel(sp.together(_by_exponentials(e))),
         _with_short_logarithms,
@@ -349,8 +362,10 @@ def sign_of(c: Any) -> int:
                 return 1
             if ball < 0:
                 return -1
-        if bits == _PRECISIONS[1] and _proved_zero(c):
-            return 0
+        if bits == _PRECISIONS[1]:
+            if _proved_zero(c):
+                return 0
+            c = _with_vanishing_roots(c)  # a root of an unrecognised 0 keeps half the digits at any precision
     raise Undecided(f"the sign of the constant {c} could not be settled")
 
 

@@ -43,6 +43,13 @@ class Sides:
     second: tuple[Any, Any]
 
 
+def divergence_at(u: Sequence[Any], v: Sequence[Any], mu: Any, w: Sequence[Any], r: Callable[[Any], Any]) -> Any:
+    """D_t(w) = r_t(w) - r_t(v_t) - <w - v_t, u_t>, r_t = mu_t r + |.|^2/2, in the arithmetic of the numbers."""
+    linear = sum((a - b) * c for a, b, c in zip(w, v, u, strict=True))
+    squares = sum(a * a for a in w) - sum(b * b for b in v)
+    return mu * (sum(r(a) for a in w) - sum(r(b) for b in v)) + squares / 2 - linear
+
+
 def identity_sides(
     us: Sequence[Sequence[Any]],
     vs: Sequence[Sequence[Any]],
@@ -62,9 +69,7 @@ def identity_sides(
         return sum(r(a) for a in w)
 
     def divergence(t: int, w: Sequence[Any]) -> Any:
-        linear = sum((a - b) * c for a, b, c in zip(w, vs[t], us[t], strict=True))
-        squares = sum(a * a for a in w) - sum(b * b for b in vs[t])
-        return mus[t] * (total(w) - total(vs[t])) + squares / 2 - linear
+        return divergence_at(us[t], vs[t], mus[t], w, r)
 
     def inner(t: int, at: int) -> Any:
         return sum((a - w) * g for a, w, g in zip(vs[at], comparator, gs[t], strict=True))
@@ -356,6 +361,7 @@ __all__ = [
     "Row",
     "Sides",
     "brute_force",
+    "divergence_at",
     "domain",
     "identity_sides",
     "scalars",

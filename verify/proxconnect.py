@@ -99,16 +99,22 @@ def _zero_or_infinite(r: PiecewiseMap) -> bool:
     return all(e in (sp.Integer(0), OO) for e in r.exprs) and all(v in (sp.Integer(0), OO, None) for v in r.values)
 
 
-def advancing(prox: PiecewiseMap, r: PiecewiseMap) -> ProxPath:
-    """P_r^mu for growing mu.
+@dataclass(frozen=True)
+class Vertices:
+    """The graph of a continuous piecewise-linear P^1, exactly: vertices (x, p) and the slopes beyond the ends."""
 
-    Implemented for r with values 0 and +oo (P does not depend on mu) and for piecewise-linear,
-    continuous P with slopes in [0, 1] (convex r: vertices move linearly). Raises `InputError` with
-    the reason for any other.
+    marks: tuple[Any, ...]
+    points: tuple[Any, ...]
+    slopes: tuple[Any, Any]
+
+
+def vertices(prox: PiecewiseMap, r: PiecewiseMap) -> Vertices | None:
+    """What `ProxPath` needs of P, None if P does not depend on mu (r with values 0 and +oo).
+
+    Raises `InputError` with the reason where P_r^mu is not implemented: see `advancing`.
     """
-    base = lower(prox)
     if _zero_or_infinite(r):
-        return ProxPath(base)
+        return None
     slopes: list[Any] = []
     for e in prox.exprs:
         if not e.is_polynomial(X) or sp.degree(e, X) > 1:
@@ -118,9 +124,22 @@ def advancing(prox: PiecewiseMap, r: PiecewiseMap) -> ProxPath:
     if steep or not all(equal(prox.left(i), prox.right(i)) for i in range(len(prox.breaks))):
         raise InputError("mu is not advanced: P depends on mu and r is not convex")
     marks = prox.breaks or (sp.Integer(0),)
-    points = [prox.right(i) for i in range(len(prox.breaks))] or [prox.exprs[0].subs(X, 0)]
-    x, p = (np.array([to_float(c) for c in row]) for row in (marks, points))
-    return ProxPath(base, (x, p), (to_float(slopes[0]), to_float(slopes[-1])))
+    points = tuple(prox.right(i) for i in range(len(prox.breaks))) or (prox.exprs[0].subs(X, 0),)
+    return Vertices(tuple(marks), points, (slopes[0], slopes[-1]))
+
+
+def advancing(prox: PiecewiseMap, r: PiecewiseMap) -> ProxPath:
+    """P_r^mu for growing mu.
+
+    Implemented for r with values 0 and +oo (P does not depend on mu) and for piecewise-linear,
+    continuous P with slopes in [0, 1] (convex r: vertices move linearly). Raises `InputError` with
+    the reason for any other.
+    """
+    corners = vertices(prox, r)
+    if corners is None:
+        return ProxPath(lower(prox))
+    x, p = (np.array([to_float(c) for c in row]) for row in (corners.marks, corners.points))
+    return ProxPath(lower(prox), (x, p), (to_float(corners.slopes[0]), to_float(corners.slopes[1])))
 
 
 # --------------------------------------------------------------------------- how a pair is run
@@ -223,10 +242,12 @@ __all__ = [
     "ProxPath",
     "Scheme",
     "Step",
+    "Vertices",
     "advancing",
     "decomposed_step",
     "pair_step",
     "scheme",
     "trajectory",
+    "vertices",
     "without_ledger",
 ]

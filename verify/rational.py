@@ -1,0 +1,250 @@
+"""ProxConnect++ in rational arithmetic: the convergence identities with difference exactly 0.
+
+Every number is a Fraction, so nothing is rounded: for pairs and problems given by polynomials with
+rational coefficients piece by piece, both sides of (I) and (II) (MATH.md, section 4) are compared with
+``==``. Runs are short, since the digits grow with every step. The float64 ledger is `verify.ledger`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import sympy as sp
+
+from theory.decision import decide
+from theory.errors import InputError, Undecided
+from theory.exact import X
+from theory.maps import OO, PiecewiseMap
+from theory.pairs import QuantizerPair
+from verify.ledger import Sides, divergence_at, identity_sides
+from verify.proxconnect import Mode, Vertices, scheme, vertices
+
+Numbers = list[Fraction]
+Scalar = Callable[[Fraction], Fraction]
+FINEST = 100
+"""Largest denominator of the step sizes of a run."""
+
+
+def _fraction(c: Any, what: str) -> Fraction:
+    if not getattr(c, "is_Rational", False):
+        raise InputError(f"rational arithmetic needs rational numbers, but {what} holds {c}")
+    return Fraction(int(c.p), int(c.q))
+
+
+@dataclass(frozen=True)
+class RationalMap:
+    """A piecewise map with rational breakpoints and polynomial pieces: Fraction -> Fraction.
+
+    ``pieces``: coefficients, highest power first; None where the map is +oo. Raises `InputError` at a
+    breakpoint without a value, or where the map is infinite.
+    """
+
+    breaks: tuple[Fraction, ...]
+    pieces: tuple[tuple[Fraction, ...] | None, ...]
+    values: tuple[Fraction | None, ...]
+    what: str
+
+    @classmethod
+    def of(cls, m: PiecewiseMap, what: str) -> RationalMap:
+        """The same map. Raises `InputError` if a breakpoint, coefficient or value is not rational."""
+
+        def piece(e: Any) -> tuple[Fraction, ...] | None:
+            if e is OO:
+                return None
+            if m.windowed or not e.is_polynomial(X):
+                raise InputError(f"rational arithmetic needs polynomial pieces, but {what} holds {e}")
+            return tuple(_fraction(c, what) for c in sp.Poly(e, X).all_coeffs())
+
+        return cls(
+            tuple(_fraction(b, what) for b in m.breaks),
+            tuple(piece(e) for e in m.exprs),
+            tuple(None if v is None or v is OO else _fraction(v, what) for v in m.values),
+            what,
+        )
+
+    def _at(self, x: Fraction) -> Fraction | None:
+        i = bisect_left(self.breaks, x)
+        if i < len(self.breaks) and self.breaks[i] == x:
+            return self.values[i]
+        piece = self.pieces[i]
+        if piece is None:
+            return None
+        found = Fraction(0)
+        for c in piece:
+            found = found * x + c
+        return found
+
+    def finite(self, x: Fraction) -> bool:
+        """Whether the map has a finite value at x."""
+        return self._at(x) is not None
+
+    def __call__(self, x: Fraction) -> Fraction:
+        found = self._at(x)
+        if found is None:
+            raise InputError(f"{self.what} has no finite value at {x}")
+        return found
+
+
+def _minimising(prox: RationalMap, r: RationalMap) -> RationalMap:
+    """P with minimisers as its ties: where r is infinite at P(x) (sign(0) = 0), the value just above x instead."""
+    values = list(prox.values)
+    for i, (x, tie) in enumerate(zip(prox.breaks, prox.values, strict=True)):
+        if tie is None or not r.finite(tie):
+            values[i] = replace(prox, breaks=(), pieces=(prox.pieces[i + 1],), values=())(x)
+    return replace(prox, values=tuple(values))
+
+
+def _moving(corners: Vertices) -> Callable[[Fraction], Scalar]:
+    """mu -> P_r^mu for a piecewise-linear P^1: the vertex (x, p) moves to (p + mu (x - p), p)."""
+    x = [_fraction(c, "P") for c in corners.marks]
+    p = [_fraction(c, "P") for c in corners.points]
+    ends = [_fraction(c, "P") for c in corners.slopes]
+
+    def at(mu: Fraction) -> Scalar:
+        moved = [b + mu * (a - b) for a, b in zip(x, p, strict=True)]
+        low, high = (a / (a + mu * (1 - a)) for a in ends)
+
+        def prox(u: Fraction) -> Fraction:
+            if u <= moved[0]:
+                return p[0] + low * (u - moved[0])
+            if u >= moved[-1]:
+                return p[-1] + high * (u - moved[-1])
+            i = next(i for i, (_, b) in enumerate(pairwise(moved)) if u <= b)
+            return p[i] + (p[i + 1] - p[i]) * (u - moved[i]) / (moved[i + 1] - moved[i])
+
+        return prox
+
+    return at
+
+
+@dataclass(frozen=True)
+class RationalScheme:
+    """One pair ready to run on Fractions, in the mode that `verify.proxconnect.scheme` chooses."""
+
+    mode: Mode
+    transform: Scalar
+    factor: Callable[[Fraction, Fraction], Fraction]
+    prox: Callable[[Fraction], Scalar]
+    r: Scalar
+
+    @property
+    def advances(self) -> bool:
+        return self.mode == "advance"
+
+
+def rational_scheme(pair: QuantizerPair) -> RationalScheme:
+    """How to run a pair exactly. At a tie where P(x) is no minimiser (sign(0) = 0) the one above is taken.
+
+    Raises `InputError` with the reason if the pair carries no ledger, or a map of it is not made of
+    polynomials with rational coefficients.
+    """
+    verdict = decide(pair)
+    try:
+        how = scheme(pair, verdict)
+    except Undecided as open_question:
+        raise InputError(f"{pair.name or 'the pair'} cannot be run: {open_question}") from None
+    if how.mode == "none" or how.regularizer is None:
+        raise InputError(f"{pair.name or 'the pair'} has no ledger: {how.reason}")
+    r = RationalMap.of(how.regularizer, "r")
+    if how.mode == "sign-field":
+        forward, backward = _minimising(RationalMap.of(pair.forward, "F"), r), RationalMap.of(pair.backward, "B")
+        return RationalScheme(how.mode, lambda v: v, lambda u, _: backward(u), lambda _: forward, r)
+    d = verdict.decomposition
+    assert d is not None  # a scheme with a ledger was made from this and the three maps
+    assert d.transform is not None
+    assert d.slope is not None
+    assert d.prox is not None
+    transform, slope = RationalMap.of(d.transform, "T"), RationalMap.of(d.slope, "T'")
+    corners = vertices(d.prox, how.regularizer) if how.advances else None
+    if corners is not None:
+        return RationalScheme(how.mode, transform, lambda _, v: slope(v), _moving(corners), r)
+    fixed = _minimising(RationalMap.of(d.prox, "P"), r)
+    return RationalScheme(how.mode, transform, lambda _, v: slope(v), lambda _: fixed, r)
+
+
+@dataclass(frozen=True)
+class RationalRun:
+    """States of a run: us, vs (T+1, d), gs (T, d), etas (T,), mus (T+1,)."""
+
+    us: list[Numbers]
+    vs: list[Numbers]
+    gs: list[Numbers]
+    etas: Numbers
+    mus: Numbers
+    r: Scalar
+
+    def sides(self, comparator: Sequence[Fraction]) -> Sides:
+        """Both sides of (I) and (II) at a comparator (d,) with r finite."""
+        return identity_sides(self.us, self.vs, self.gs, self.etas, self.mus, comparator, self.r)
+
+    def least_divergence(self, comparator: Sequence[Fraction]) -> Fraction:
+        """The least D_t(w) over t: >= 0 for every w if every v_t minimises r_t - <., u_t>."""
+        states = zip(self.us, self.vs, self.mus, strict=True)
+        return min(divergence_at(u, v, mu, comparator, self.r) for u, v, mu in states)
+
+    def closes(self, comparator: Sequence[Fraction]) -> bool:
+        """Whether both differences are exactly 0."""
+        sides = self.sides(comparator)
+        return bool(sides.first[0] == sides.first[1] and sides.second[0] == sides.second[1])
+
+
+def rational_run(
+    how: RationalScheme, gradient: Callable[[Numbers], Numbers], start: Sequence[Fraction], etas: Sequence[Fraction]
+) -> RationalRun:
+    """Run PC++ from ``start`` (d,) with the given step sizes (T,); gradient: (d,) -> (d,), of f at w = T(v).
+
+    Raises `InputError` where a map has no finite value.
+    """
+    u, mu = list(start), Fraction(1)
+    prox = how.prox(mu)
+    us, vs, gs, mus = [u], [[prox(a) for a in u]], [], [mu]
+    for eta in etas:
+        v = vs[-1]
+        slopes = gradient([how.transform(a) for a in v])
+        g = [how.factor(a, b) * c for a, b, c in zip(u, v, slopes, strict=True)]
+        u = [a - eta * b for a, b in zip(u, g, strict=True)]
+        mu = mu + eta if how.advances else mu
+        prox = how.prox(mu)
+        us.append(u)
+        vs.append([prox(a) for a in u])
+        gs.append(g)
+        mus.append(mu)
+    return RationalRun(us, vs, gs, list(etas), mus, how.r)
+
+
+def quadratic_gradient(
+    hessian: Sequence[Sequence[Fraction]], centre: Sequence[Fraction]
+) -> Callable[[Numbers], Numbers]:
+    """w -> H (w - c)."""
+
+    def gradient(w: Numbers) -> Numbers:
+        e = [a - b for a, b in zip(w, centre, strict=True)]
+        return [sum((h * a for h, a in zip(row, e, strict=True)), Fraction(0)) for row in hessian]
+
+    return gradient
+
+
+def modulus_gradient(weights: Sequence[Fraction], centre: Sequence[Fraction]) -> Callable[[Numbers], Numbers]:
+    """A subgradient of sum weights_i |w_i - c_i|: 0 at the kinks."""
+
+    def gradient(w: Numbers) -> Numbers:
+        return [k * ((a > b) - (a < b)) for k, a, b in zip(weights, w, centre, strict=True)]
+
+    return gradient
+
+
+__all__ = [
+    "FINEST",
+    "RationalMap",
+    "RationalRun",
+    "RationalScheme",
+    "modulus_gradient",
+    "quadratic_gradient",
+    "rational_run",
+    "rational_scheme",
+]

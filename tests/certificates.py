@@ -29,10 +29,13 @@ def same(a: Any, b: Any) -> bool:
     """a = b to 60 digits by enclosures, exactly for rationals."""
     if a == b or (a.is_Rational and b.is_Rational):
         return bool(a == b)
-    with precision(400):
-        ball = enclose(a)
-        gap = ball - enclose(b)
-        return bool(gap.is_finite()) and bool(gap.contains(0)) and bool(gap.rad() < 1e-60 * (1 + abs(ball)))
+    for bits in (400, 1600):  # the root of an unrecognised 0 keeps half the digits
+        with precision(bits):
+            ball = enclose(a)
+            gap = ball - enclose(b)
+            if bool(gap.is_finite()) and bool(gap.contains(0)) and bool(gap.rad() < 1e-60 * (1 + abs(ball))):
+                return True
+    return False
 
 
 def jumps(m: PiecewiseMap, x: Any) -> bool:

@@ -63,7 +63,7 @@ def make(
     from theory.commands_catalogue import catalogue_rows
     from verify import converge, train
     from verify.networks import pick_device
-    from verify.problems import PROBLEMS
+    from verify.problems import USUAL
 
     converge.check_arguments(seed, steps)
     train.check_arguments(seed, seeds, epochs)
@@ -91,7 +91,7 @@ def make(
     write_text(out / "synthesized.json", _json(made))
     lap("synthesis")
 
-    bar = progress.add_task("convergence", total=len(converge.METHODS) * len(PROBLEMS) * steps)
+    bar = progress.add_task("convergence", total=len(converge.METHODS) * len(USUAL) * steps)
     converge.run(out, seed, steps, lambda done: progress.advance(bar, done))
     lap("convergence")
     train.run(out, seed=seed, seeds=seeds, epochs=epochs, device=device, progress=progress)

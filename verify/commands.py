@@ -26,9 +26,9 @@ def converge(
     """
     from theory.console import progress
     from verify import converge as experiment
-    from verify.problems import PROBLEMS
+    from verify.problems import USUAL
 
-    todo = experiment.plan(methods or experiment.METHODS, problem or tuple(PROBLEMS), steps, seed)
+    todo = experiment.plan(methods or experiment.METHODS, problem or USUAL, steps, seed)
     with progress() as bar:
         task = bar.add_task("convergence", total=todo.total)
         summary = experiment.execute(todo, out, lambda done: bar.advance(task, done))

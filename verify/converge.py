@@ -24,7 +24,7 @@ from theory.errors import InputError
 from theory.files import write_csv
 from verify.ledger import TOLERANCE, Ledger, Row, domain, scalars
 from verify.lowering import lower
-from verify.problems import PROBLEMS, Array, Problem, problem
+from verify.problems import PROBLEMS, USUAL, Array, Problem, problem
 from verify.proxconnect import Scheme, scheme
 
 METHODS = ("FP", "BC", "PC", "BNN", "BNN+", "BNN++", "MD-tanh", "ApproxSign")
@@ -162,7 +162,7 @@ class Gaps:
 
 def step_sizes(of: Problem, steps: int) -> Array:
     """eta_t = 1/(L sqrt(t)), t = 1..steps."""
-    return np.asarray(1.0 / (of.smoothness * np.sqrt(np.arange(1.0, steps + 1))))
+    return np.asarray(of.step / np.sqrt(np.arange(1.0, steps + 1)))
 
 
 def starting_points(of: Problem, seed: int, starts: int = STARTS) -> Array:
@@ -280,9 +280,7 @@ class Plan:
         return len(self.methods) * len(self.problems) * self.steps
 
 
-def plan(
-    methods: Sequence[str] = METHODS, problems: Sequence[str] = tuple(PROBLEMS), steps: int = STEPS, seed: int = 0
-) -> Plan:
+def plan(methods: Sequence[str] = METHODS, problems: Sequence[str] = USUAL, steps: int = STEPS, seed: int = 0) -> Plan:
     """Check what is asked for.
 
     Raises `InputError` on an unknown method or problem, steps outside 1..1,000,000, or a negative seed.
@@ -328,7 +326,7 @@ def run(
     steps: int = STEPS,
     progress: Callable[[int], None] = lambda _: None,
     methods: Sequence[str] = METHODS,
-    problems: Sequence[str] = tuple(PROBLEMS),
+    problems: Sequence[str] = USUAL,
 ) -> list[tuple[Any, ...]]:
     """`plan` and `execute` in one call."""
     return execute(plan(methods, problems, steps, seed), out, progress)

@@ -1,13 +1,15 @@
 """The convex problems of the convergence experiment: one declaration each, in `PROBLEMS`.
 
-Every f is convex with a Lipschitz gradient, takes w of shape (..., d) and carries its minimiser, so
-gaps are measured from a known value. scikit-learn is imported when a data set is first asked for.
+Every f is convex, takes w of shape (..., d) and carries its minimiser, so gaps are measured from a
+known value. scikit-learn is imported when a data set is first asked for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +26,10 @@ class Problem:
     """min f(w) over R^d. ``value``: (..., d) -> (...), ``gradient``: (..., d) -> (..., d).
 
     ``smoothness`` is L, the Lipschitz constant of the gradient (largest eigenvalue of the Hessian, or
-    an upper bound of it); ``minimiser`` the one point where the gradient vanishes.
+    an upper bound of it), +inf if f has kinks: then ``gradient`` is the subgradient with sign(0) = 0.
+    ``lipschitz`` is G >= |grad f| everywhere, +inf if there is none. ``step`` is the usual first step
+    size, 1/L (of the smooth part where f has kinks). ``minimiser`` (d,) is a global minimiser, found by
+    ``solver``. ``rational``: (H, c) of f(w) = (w - c)'H(w - c)/2 where these are rational.
     """
 
     name: str
@@ -34,9 +39,15 @@ class Problem:
     gradient: Callable[[Array], Array]
     smoothness: float
     minimiser: Array
+    solver: str
+    step: float
+    lipschitz: float = math.inf
+    rational: tuple[tuple[tuple[Fraction, ...], ...], tuple[Fraction, ...]] | None = None
 
 
-def _quadratic(name: str, title: str, hessian: Array, minimiser: Array, least: float) -> Problem:
+def _quadratic(
+    name: str, title: str, hessian: Array, minimiser: Array, least: float, solver: str = "by construction"
+) -> Problem:
     """f(w) = least + (w - w*)' H (w - w*) / 2: written from the minimiser, so that small gaps keep their digits."""
 
     def value(w: Array) -> Array:
@@ -47,7 +58,13 @@ def _quadratic(name: str, title: str, hessian: Array, minimiser: Array, least: f
         return np.asarray((w - minimiser) @ hessian)
 
     top = float(np.linalg.eigvalsh(hessian)[-1])
-    return Problem(name, title, len(minimiser), value, gradient, top, minimiser)
+    return Problem(name, title, len(minimiser), value, gradient, top, minimiser, solver, 1 / top)
+
+
+def _rational(name: str, title: str, hessian: list[list[Fraction]], centre: list[Fraction]) -> Problem:
+    """f(w) = (w - c)'H(w - c)/2 with rational H and c, for `verify.rational` too."""
+    of = _quadratic(name, title, np.array(hessian, dtype=float), np.array(centre, dtype=float), 0.0)
+    return replace(of, rational=(tuple(tuple(row) for row in hessian), tuple(centre)))
 
 
 def _standardised(x: Array) -> Array:
@@ -57,22 +74,116 @@ def _standardised(x: Array) -> Array:
 
 def quadratic() -> Problem:
     """f(w) = (w - c)' H (w - c) / 2 in 6 dimensions, H = diag(1..6)/6 + ones/6, c spread over (-1.5, 1.5)."""
-    hessian = np.diag(np.arange(1.0, 7.0)) / 6 + np.full((6, 6), 1 / 6)
-    centre = np.array([0.3, -0.7, 1.4, -1.2, 0.05, -0.4])
-    return _quadratic("quadratic", "synthetic quadratic, d = 6", hessian, centre, 0.0)
+    sixth = Fraction(1, 6)
+    hessian = [[sixth * (1 + (i + 1) * (i == k)) for k in range(6)] for i in range(6)]
+    centre = [Fraction(c) for c in ("0.3", "-0.7", "1.4", "-1.2", "0.05", "-0.4")]
+    return _rational("quadratic", "synthetic quadratic, d = 6", hessian, centre)
 
 
-def diabetes() -> Problem:
-    """Least squares f(w) = |X w - y|^2 / (2 n) on scikit-learn's diabetes data, X and y standardised."""
-    from sklearn.datasets import load_diabetes
+def plane() -> Problem:
+    """f(w) = (w - c)' H (w - c) / 2, H = [[1, 3/5], [3/5, 4/5]], c = (7/10, -3/10): made to be looked at."""
+    hessian = [[Fraction(1), Fraction(3, 5)], [Fraction(3, 5), Fraction(4, 5)]]
+    return _rational("plane", "a quadratic in the plane", hessian, [Fraction(7, 10), Fraction(-3, 10)])
 
-    x, y = load_diabetes(return_X_y=True, scaled=False)
-    x, y = _standardised(x), _standardised(y)
+
+def spectrum() -> Problem:
+    """A quadratic with the spectrum 10^(-3k/19), k = 0..19: condition 1,000, eigenvectors of the cosine transform."""
+    from scipy.fft import dct
+
+    basis = dct(np.eye(20), norm="ortho", axis=0)
+    hessian = basis.T @ np.diag(10.0 ** (-3.0 * np.arange(20) / 19)) @ basis
+    centre = 1.5 * np.sin(2.0 * np.arange(1, 21))
+    return _quadratic("spectrum", "quadratic, condition number 1000, d = 20", (hessian + hessian.T) / 2, centre, 0.0)
+
+
+def binary() -> Problem:
+    """Least squares whose solution is to be quantized: X (24, 12) of sines, y = X w0 + a disturbance, w0 in {-1, 1}^12.
+
+    `best_binary` enumerates {-1, 1}^12, so the global optimum over binary weights is known exactly.
+    """
+    rows, columns = np.arange(1.0, 25.0)[:, None], np.arange(1.0, 13.0)
+    x = np.sqrt(2.0) * np.sin(rows * columns * np.sqrt(2.0))
+    signs = np.where(np.sin(3.0 * columns) >= 0, 1.0, -1.0)
+    return _least_squares(
+        "binary", "least squares over binary weights, d = 12", x, x @ signs + np.sin(5.0 * rows[:, 0])
+    )
+
+
+def _least_squares(name: str, title: str, x: Array, y: Array) -> Problem:
+    """f(w) = |X w - y|^2 / (2 n), minimised by the normal equations."""
     n = len(y)
     hessian = x.T @ x / n
     minimiser = np.linalg.solve(hessian, x.T @ y / n)
     least = float(np.sum((x @ minimiser - y) ** 2)) / (2 * n)
-    return _quadratic("diabetes", "least squares, diabetes, d = 10", hessian, minimiser, least)
+    return _quadratic(name, title, hessian, minimiser, least, "normal equations")
+
+
+def _diabetes_data() -> tuple[Array, Array]:
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    return _standardised(x), _standardised(y)
+
+
+def diabetes() -> Problem:
+    """Least squares f(w) = |X w - y|^2 / (2 n) on scikit-learn's diabetes data, X and y standardised."""
+    return _least_squares("diabetes", "least squares, diabetes, d = 10", *_diabetes_data())
+
+
+def lasso() -> Problem:
+    """LASSO f(w) = |X w - y|^2 / (2 n) + |w|_1 / 10 on the diabetes data; minimised by following its path (LARS)."""
+    from sklearn.linear_model import lars_path
+
+    x, y = _diabetes_data()
+    n, weight = len(y), 0.1
+    hessian, linear = x.T @ x / n, x.T @ y / n
+    path = lars_path(x, y, method="lasso", alpha_min=weight)[2]
+    # LARS names the support; its equations give the last digits
+    minimiser = np.asarray(path[:, -1])
+    used = np.flatnonzero(minimiser)
+    minimiser[used] = np.linalg.solve(hessian[np.ix_(used, used)], linear[used] - weight * np.sign(minimiser[used]))
+
+    def value(w: Array) -> Array:
+        e = w @ x.T - y
+        return np.asarray(0.5 * np.mean(e * e, axis=-1) + weight * np.sum(np.abs(w), axis=-1))
+
+    def gradient(w: Array) -> Array:
+        return np.asarray(w @ hessian - linear + weight * np.sign(w))
+
+    top = float(np.linalg.eigvalsh(hessian)[-1])
+    return Problem(
+        "lasso", "LASSO, diabetes, d = 10", x.shape[1], value, gradient, math.inf, minimiser, "LARS", 1 / top
+    )
+
+
+def huber() -> Problem:
+    """Robust regression f(w) = mean h(x'w - y) on the diabetes data, h(e) = e^2/2 up to |e| = 1/2, then |e|/2 - 1/8.
+
+    L = lambda_max(X'X/n), G = lambda_max(X'X/n)^(1/2) / 2. Minimised by Newton's method, which ends after finitely
+    many steps since f is quadratic piece by piece.
+    """
+    x, y = _diabetes_data()
+    n, d = x.shape
+    delta = 0.5
+
+    def value(w: Array) -> Array:
+        e = np.abs(w @ x.T - y)
+        return np.asarray(np.where(e <= delta, 0.5 * e * e, delta * (e - 0.5 * delta)).mean(axis=-1))
+
+    def gradient(w: Array) -> Array:
+        return np.asarray(np.clip(w @ x.T - y, -delta, delta) @ x / n)
+
+    w = np.linalg.solve(x.T @ x, x.T @ y)
+    for _ in range(50):
+        near = np.abs(x @ w - y) <= delta
+        step = np.linalg.solve(x[near].T @ x[near] / n, gradient(w))
+        w = w - step
+        if float(np.max(np.abs(step))) < 1e-13:
+            break
+    top = float(np.linalg.eigvalsh(x.T @ x / n)[-1])
+    return Problem(
+        "huber", "robust regression, diabetes, d = 10", d, value, gradient, top, w, "Newton", 1 / top, delta * top**0.5
+    )
 
 
 def breast_cancer() -> Problem:
@@ -106,15 +217,24 @@ def breast_cancer() -> Problem:
         if float(np.max(np.abs(step))) < 1e-13:
             break
     top = float(np.linalg.eigvalsh(x.T @ x / n)[-1]) / 4 + ridge
-    return Problem("breast-cancer", "logistic regression, breast cancer, d = 30", d, value, gradient, top, w)
+    title = "logistic regression, breast cancer, d = 30"
+    return Problem("breast-cancer", title, d, value, gradient, top, w, "Newton", 1 / top)
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "quadratic": quadratic,
     "diabetes": diabetes,
     "breast-cancer": breast_cancer,
+    "plane": plane,
+    "spectrum": spectrum,
+    "binary": binary,
+    "lasso": lasso,
+    "huber": huber,
 }
-"""Every problem by its name; the value builds it."""
+"""Every problem by its name; the value builds it. New ones go to the end: the place seeds the starting points."""
+
+USUAL = ("quadratic", "diabetes", "breast-cancer")
+"""The problems of a run that names none."""
 
 
 @lru_cache(maxsize=len(PROBLEMS))
@@ -126,4 +246,20 @@ def problem(name: str) -> Problem:
     return build()
 
 
-__all__ = ["PROBLEMS", "Array", "Problem", "problem"]
+def best_binary(of: Problem) -> tuple[Array, float]:
+    """The least f over {-1, 1}^d and where it is attained, by enumeration. Raises `InputError` for d > 20."""
+    d = of.dimension
+    if d > 20:
+        raise InputError(f"binary weights are enumerated up to dimension 20, {of.name} has {d}")
+    best, least = np.zeros(d), math.inf
+    for start in range(0, 2**d, 4096):
+        codes = np.arange(start, min(start + 4096, 2**d))[:, None]
+        w = 2.0 * ((codes >> np.arange(d)) & 1) - 1.0
+        values = of.value(w)
+        k = int(np.argmin(values))
+        if values[k] < least:
+            best, least = w[k], float(values[k])
+    return best, least
+
+
+__all__ = ["PROBLEMS", "USUAL", "Array", "Problem", "best_binary", "problem"]

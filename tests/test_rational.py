@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import proxpair
 from theory.catalogue import CATALOGUE
 from theory.errors import InputError
 from theory.maps import OO, PiecewiseMap
@@ -173,3 +176,44 @@ def test_what_is_not_rational_is_one_sentence() -> None:
     with pytest.raises(InputError, match="r has no finite value at 0"):
         indicator(Fraction(0))
     assert divergence_at([Fraction(2)], [Fraction(1)], Fraction(1), [Fraction(-1)], indicator) == 4
+
+
+def test_the_command_writes_differences_that_are_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_twice = []
+    for folder in ("a", "b"):
+        assert proxpair.main(["converge", "BC", "PC", "BNN++", "--exact", "--out", str(tmp_path / folder)]) == 0
+        made_twice.append((tmp_path / folder / "convergence" / "exact.csv").read_bytes())
+    assert made_twice[0] == made_twice[1]
+    rows = list(csv.DictReader(made_twice[0].decode().splitlines()))
+    assert [(r["problem"], r["method"]) for r in rows] == [
+        (p, m) for p in ("quadratic", "plane") for m in ("BC", "PC", "BNN++")
+    ]
+    for r in rows:
+        if r["method"] == "BNN++":
+            assert "needs polynomial pieces" in r["note"]
+            continue
+        assert (r["difference_first"], r["difference_second"], r["note"]) == ("0", "0", "")
+        assert float(r["min_D"]) >= 0
+        assert int(r["digits"]) > 10
+    assert "not run: rational arithmetic needs polynomial pieces" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["BC", "--problem", "diabetes"], "has no rational data, exact runs take one of: quadratic, plane"),
+        (["BC", "--steps", "201"], "at most 200 steps"),
+        (["BC", "--steps", "0"], "between 1 and 1000000, not 0"),
+        (["BC", "--seed", "-1"], "not negative"),
+        (["Nope"], "unknown quantizer 'Nope'"),
+        (["BC", "--problem", "rosenbrock"], "unknown problem 'rosenbrock'"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert proxpair.main(["converge", "--exact", "--out", str(tmp_path), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("*.csv"))

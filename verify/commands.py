@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,16 @@ def converge(
     ] = None,
     problem: Annotated[
         list[str] | None,
-        typer.Option("--problem", help="quadratic, diabetes or breast-cancer; may be repeated. Without it, all three."),
+        typer.Option(
+            "--problem",
+            help="quadratic, diabetes, breast-cancer (all three without it), plane, spectrum, binary, lasso or huber; "
+            "may be repeated.",
+        ),
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", help="Steps of each run, at least 1.")] = 1000,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps of each run: 1000, with --exact 25.")] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Rational arithmetic: differences exactly 0 (plane and quadratic).")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the starting points.")] = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder for convergence/*.csv.")] = Path("out"),
 ) -> None:
@@ -28,6 +36,10 @@ def converge(
     from verify import converge as experiment
     from verify.problems import USUAL
 
+    if exact:
+        _exactly(methods or experiment.METHODS, problem, steps, seed, out)
+        return
+    steps = experiment.STEPS if steps is None else steps
     todo = experiment.plan(methods or experiment.METHODS, problem or USUAL, steps, seed)
     with progress() as bar:
         task = bar.add_task("convergence", total=todo.total)
@@ -44,6 +56,30 @@ def converge(
             closes = str(cell["note"]) if "THE LEDGER FAILS" in str(cell["note"]) else "closes to 1e-12, D >= 0"
         typer.echo(f"{cell['problem']:<15}{cell['method']:<12}{cell['verdict']:<14}{numbers}  {closes}")
     typer.echo(f"written to {out / 'convergence'}")
+
+
+def _exactly(methods: Sequence[str], problems: list[str] | None, steps: int | None, seed: int, out: Path) -> None:
+    """`converge --exact`: one line per run."""
+    from theory.console import progress
+    from verify import rational
+
+    chosen = problems or list(rational.rational_problems())
+    with progress() as bar:
+        task = bar.add_task("exact", total=len(set(chosen)) * len(set(methods)))
+        count = rational.EXACT_STEPS if steps is None else steps
+        rows = rational.exactly(methods, chosen, count, seed, out, lambda done: bar.advance(task, done))
+    typer.echo(f"{'problem':<12}{'method':<12}{'verdict':<14}{'(I)':>5}{'(II)':>6}{'D >=':>11}{'digits':>8}  mode")
+    for row in rows:
+        cell = dict(zip(rational.EXACT_HEADER, row, strict=True))
+        head = f"{cell['problem']:<12}{cell['method']:<12}{cell['verdict']:<14}"
+        if cell["note"]:
+            typer.echo(f"{head}not run: {cell['note']}")
+            continue
+        numbers = (
+            f"{cell['difference_first']:>5}{cell['difference_second']:>6}{cell['min_D']:>11.3g}{cell['digits']:>8}"
+        )
+        typer.echo(f"{head}{numbers}  {cell['mode']}")
+    typer.echo(f"written to {out / 'convergence' / 'exact.csv'}")
 
 
 def _number(value: float | str, form: str) -> str:

@@ -12,16 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import sympy as sp
 
+from theory.catalogue import lookup
 from theory.decision import decide
+from theory.declarations import Entry
 from theory.errors import InputError, Undecided
 from theory.exact import X
+from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
 from theory.pairs import QuantizerPair
+from verify.converge import check_arguments, starting_points, step_sizes
 from verify.ledger import Sides, divergence_at, identity_sides
+from verify.problems import PROBLEMS, Problem, problem
 from verify.proxconnect import Mode, Vertices, scheme, vertices
 
 Numbers = list[Fraction]
@@ -238,13 +244,98 @@ def modulus_gradient(weights: Sequence[Fraction], centre: Sequence[Fraction]) ->
     return gradient
 
 
+# --------------------------------------------------------------------------- the experiment
+
+MOST_STEPS = 200
+"""Steps of an exact run: its numbers gain digits with every one."""
+EXACT_STEPS = 25
+EXACT_HEADER = (
+    "problem",
+    "method",
+    "verdict",
+    "mode",
+    "steps",
+    "difference_first",
+    "difference_second",
+    "min_D",
+    "digits",
+    "note",
+)
+
+
+def rational_problems() -> tuple[str, ...]:
+    """The problems with rational data."""
+    return tuple(name for name in PROBLEMS if problem(name).rational is not None)
+
+
+def exactly(
+    methods: Sequence[str],
+    problems: Sequence[str],
+    steps: int,
+    seed: int,
+    out: str | Path,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[tuple[Any, ...]]:
+    """Run methods in rational arithmetic and write DIR/convergence/exact.csv; returns its rows.
+
+    ``difference_first``, ``difference_second``: left minus right of (I) and (II) at the comparator
+    P(c), as exact fractions; ``min_D`` the least D_t there; ``digits`` the longest denominator of u.
+    Starting points and step sizes are those of `verify.converge`, rounded to short fractions. A method
+    that is not rational has blank numbers and the reason as its note. ``progress`` is called with the
+    number of runs done since its last call. Raises `InputError` on an unknown method, a problem
+    without rational data, steps outside 1..`MOST_STEPS`, or a negative seed.
+    """
+    check_arguments(seed, steps)
+    if steps > MOST_STEPS:
+        raise InputError(f"exact runs take at most {MOST_STEPS} steps (numbers gain digits with each), not {steps}")
+    entries = [lookup(name) for name in dict.fromkeys(methods)]
+    chosen = [problem(name) for name in dict.fromkeys(problems)]
+    for of in chosen:
+        if of.rational is None:
+            known = ", ".join(rational_problems())
+            raise InputError(f"problem {of.name!r} has no rational data, exact runs take one of: {known}")
+    rows: list[tuple[Any, ...]] = []
+    for of in chosen:
+        for entry in entries:
+            rows.append(_exact_row(of, entry, steps, seed))
+            progress(1)
+    write_csv(Path(out) / "convergence" / "exact.csv", EXACT_HEADER, rows)
+    return rows
+
+
+def _exact_row(of: Problem, entry: Entry, steps: int, seed: int) -> tuple[Any, ...]:
+    assert of.rational is not None  # checked by `exactly`
+    hessian, centre = of.rational
+    pair = entry.pair()
+    grade = decide(pair).grade
+    try:
+        how = rational_scheme(pair)
+    except InputError as reason:
+        return (of.name, entry.name, grade, "", steps, "", "", "", "", str(reason))
+    start = [Fraction(x).limit_denominator(16) for x in starting_points(of, seed, 1)[0].tolist()]
+    etas = [max(Fraction(e).limit_denominator(FINEST), Fraction(1, FINEST)) for e in step_sizes(of, steps).tolist()]
+    run = rational_run(how, quadratic_gradient(hessian, centre), start, etas)
+    first = how.prox(Fraction(1))
+    w = [first(c) for c in centre]
+    sides = run.sides(w)
+    digits = max(len(str(a.denominator)) for u in run.us for a in u)
+    differences = (str(side[0] - side[1]) for side in (sides.first, sides.second))
+    least = float(run.least_divergence(w))
+    return (of.name, entry.name, grade, how.mode, steps, *differences, least, digits, "")
+
+
 __all__ = [
+    "EXACT_HEADER",
+    "EXACT_STEPS",
     "FINEST",
+    "MOST_STEPS",
     "RationalMap",
     "RationalRun",
     "RationalScheme",
+    "exactly",
     "modulus_gradient",
     "quadratic_gradient",
+    "rational_problems",
     "rational_run",
     "rational_scheme",
 ]

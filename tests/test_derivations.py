@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -22,9 +22,13 @@ from theory.derivations import (
     Step,
     Vector,
     derivations,
+    one_step,
     vector,
 )
+from theory.pairs import QuantizerPair
+from theory.parser import parse
 from verify.ledger import identity_sides
+from verify.rational import quadratic_gradient, rational_run, rational_scheme
 
 ALL = derivations()
 NAMES = [d.name for d in ALL]
@@ -105,6 +109,51 @@ def test_an_inequality_is_no_evidence_for_an_equation() -> None:
         replace(claim, equation=False, hypotheses=(Hypothesis(sp.S.Zero, unknown, "no sign"),)).check()
 
 
+def numbers_of(known: dict[str, list[Fraction]], r: Callable[[Fraction], Fraction]) -> dict[sp.Symbol, sp.Rational]:
+    """The symbols of inner products and of values of r, with their numbers."""
+    values = {}
+    for a, x in known.items():
+        for b, y in known.items():
+            symbol = sp.Symbol("<{},{}>".format(*sorted((a, b))), real=True)
+            values[symbol] = sp.Rational(sum(p * q for p, q in zip(x, y, strict=True)))
+    for name in ("v", "v'", "w"):
+        values[sp.Symbol(f"r({name})", real=True)] = sp.Rational(sum(r(x) for x in known[name]))
+    return values
+
+
+def test_the_hypotheses_and_the_claims_hold_on_exact_runs() -> None:
+    """A false hypothesis could be met by evidence that fits it: here each is a number, on runs where it must hold.
+
+    T = id, so h = f; r(v) = |v|/2 (soft thresholding) and mu advances; f is a quadratic with L = 3, eta_t <= 1/3.
+    """
+    how = rational_scheme(
+        QuantizerPair(parse("Piecewise((x + 1/2, x < -1/2), (0, x <= 1/2), (x - 1/2, True))"), parse("1"))
+    )
+    assert how.advances
+    hessian, centre = [[Fraction(2), Fraction(1)], [Fraction(1), Fraction(2)]], [Fraction(3, 2), Fraction(-1, 4)]
+    gradient = quadratic_gradient(hessian, centre)
+    etas = [Fraction(1, 3), Fraction(1, 4), Fraction(1, 3), Fraction(1, 7)]
+    run = rational_run(how, gradient, [Fraction(-2), Fraction(5, 3)], etas)
+    strict = 0
+    for t, eta in enumerate(etas):
+        u, v, after, mu = run.us[t], run.vs[t], run.vs[t + 1], run.mus[t]
+        for w in ([Fraction(1), Fraction(0)], [Fraction(-3), Fraction(2)], v, after):
+            s = [(a - b) / mu for a, b in zip(u, v, strict=True)]
+            values = numbers_of({"v": v, "v'": after, "w": w, "g": run.gs[t], "s": s}, how.r)
+            values |= {ETA: sp.Rational(eta), MU: sp.Rational(mu), GROWTH: sp.Rational(run.mus[t + 1] - mu)}
+            values[sp.Symbol("c", nonnegative=True)] = 1 / sp.Rational(eta) - 3
+            for name, at in (("v", v), ("v'", after), ("w", w)):
+                e = [a - b for a, b in zip(at, centre, strict=True)]
+                half = sum((a * b for a, b in zip(e, gradient(at), strict=True)), Fraction(0)) / 2
+                values[sp.Symbol(f"h({name})", real=True)] = sp.Rational(half)
+            for d in one_step():
+                assert all(h.value.xreplace(values) >= 0 for h in d.hypotheses), d.name
+                gap = sp.expand(d.right - d.left).xreplace(values)
+                assert gap == 0 if d.equation else gap >= 0, d.name
+                strict += bool(gap > 0)
+    assert strict > 20
+
+
 rationals = st.fractions(min_value=-4, max_value=4, max_denominator=12)
 vectors = st.lists(rationals, min_size=3, max_size=3)
 positive = st.fractions(min_value=Fraction(1, 12), max_value=4, max_denominator=12)
@@ -128,13 +177,8 @@ def test_the_symbols_mean_what_the_ledger_means(
 
     s = [(a - b) / mu for a, b in zip(u, v, strict=True)]
     known = {"v": v, "v'": after, "w": w, "g": g, "s": s}
-    values: dict[sp.Symbol, sp.Rational] = {ETA: sp.Rational(eta), MU: sp.Rational(mu), GROWTH: sp.Rational(growth)}
-    for a, x in known.items():
-        for b, y in known.items():
-            symbol = sp.Symbol("<{},{}>".format(*sorted((a, b))), real=True)
-            values[symbol] = sp.Rational(sum(p * q for p, q in zip(x, y, strict=True)))
-    for name in ("v", "v'", "w"):
-        values[sp.Symbol(f"r({name})", real=True)] = sp.Rational(sum(r(x) for x in known[name]))
+    values = numbers_of(known, r)
+    values |= {ETA: sp.Rational(eta), MU: sp.Rational(mu), GROWTH: sp.Rational(growth)}
     u_after = [a - eta * b for a, b in zip(u, g, strict=True)]
     sides = identity_sides([u, u_after], [v, after], [g], [eta], [mu, mu + growth], w, r)
     for d, (left, right) in zip(ALL, (sides.first, sides.second), strict=False):

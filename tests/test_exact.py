@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import sympy as sp
 from flint import arb
@@ -102,3 +104,16 @@ def test_logarithms_and_angles_that_cancel_are_recognised_and_near_ones_told_apa
     # an angle beyond a right one is not its own arctangent
     assert sign_of(sp.atan(sp.sin(2) / sp.cos(2)) - 2) == -1
     assert sign_of(sp.atan(sp.sin(2) / sp.cos(2)) - 2 + sp.pi) == 0
+    assert sign_of(sp.atan(sp.sin(6) / sp.cos(6)) - 6) == -1
+    assert sign_of(sp.atan(sp.sin(6) / sp.cos(6)) - 6 + 2 * sp.pi) == 0
+
+
+def test_logarithms_of_negative_numbers_do_not_cancel() -> None:
+    """2 pi i in disguise: the product of the arguments is 1, the sum of the logarithms is not 0."""
+    first, second = 1 - sp.sqrt(2), 2 - 2 * sp.sqrt(2)
+    logs = [sp.log(z, evaluate=False) for z in (first, second)]  # evaluated, sympy would take i pi out
+    c = logs[0] + logs[1] - sp.log(-first) - sp.log(-second)
+    assert not c.has(sp.I)
+    assert abs(complex(c.evalf()) - 2j * math.pi) < 1e-12
+    with pytest.raises(Undecided):
+        sign_of(c)

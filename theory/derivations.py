@@ -19,6 +19,8 @@ from typing import Any
 
 import sympy as sp
 
+from theory.exact import as_exact
+
 Expr = Any
 
 
@@ -37,7 +39,7 @@ class Vector:
         return Vector({n: self.parts.get(n, sp.S.Zero) + other.parts.get(n, sp.S.Zero) for n in names})
 
     def __rmul__(self, scalar: Any) -> Vector:
-        return Vector({n: sp.sympify(scalar, strict=True) * c for n, c in self.parts.items()})
+        return Vector({n: as_exact(scalar) * c for n, c in self.parts.items()})
 
     def __neg__(self) -> Vector:
         return -1 * self
@@ -85,7 +87,7 @@ class Square:
 class Derivation:
     """left <= right (left = right for an ``equation``) by the hypotheses and squares named.
 
-    ``statement``: the claim in LaTeX. ``standing`` and ``source`` as in MATH.md.
+    ``statement``: the claim in LaTeX. ``standing`` as in MATH.md, section 4, where all the claims stand.
     """
 
     name: str
@@ -96,7 +98,6 @@ class Derivation:
     hypotheses: tuple[Hypothesis, ...] = ()
     squares: tuple[Square, ...] = ()
     standing: str = "derived"
-    source: str = "MATH.md, section 4"
 
     @property
     def remainder(self) -> Expr:
@@ -111,7 +112,7 @@ class Derivation:
         if self.equation and (self.hypotheses or self.squares):
             raise NotDerived(f"{self.name}: an equation takes no inequality as evidence")
         for times in (*(h.times for h in self.hypotheses), *(s.times for s in self.squares)):
-            if not sp.sympify(times, strict=True).is_nonnegative:
+            if not as_exact(times).is_nonnegative:
                 raise NotDerived(f"{self.name}: the multiplier {times} is not shown to be >= 0")
         if self.remainder != 0:
             raise NotDerived(f"{self.name}: the evidence leaves {self.remainder}")
@@ -134,39 +135,13 @@ def _value(name: str, at: str) -> Expr:
 class Step:
     """One step, mu_{t+1} = mu_t + delta_t: v = v_t, v_next = v_{t+1}, the comparator w, g = g_t, s = s_t.
 
-    u_t = v_t + mu_t s_t; writing it so is no restriction: it defines s_t. That s_t is a subgradient of r at v_t is a
-    hypothesis of its own, used for convex r alone. u_{t+1} = u_t - eta_t g_t.
+    u = u_t = v_t + mu_t s_t; writing it so is no restriction: it defines s_t. That s_t is a subgradient
+    of r at v_t is a hypothesis of its own, used for convex r alone. u_next = u_{t+1} = u_t - eta_t g_t.
     """
 
-    @property
-    def v(self) -> Vector:
-        return vector("v")
-
-    @property
-    def v_next(self) -> Vector:
-        return vector("v'")
-
-    @property
-    def w(self) -> Vector:
-        return vector("w")
-
-    @property
-    def g(self) -> Vector:
-        return vector("g")
-
-    @property
-    def s(self) -> Vector:
-        return vector("s")
-
-    @property
-    def u(self) -> Vector:
-        """u_t = v_t + mu_t s_t."""
-        return self.v + MU * self.s
-
-    @property
-    def u_next(self) -> Vector:
-        """u_{t+1} = u_t - eta_t g_t."""
-        return self.u - ETA * self.g
+    v, v_next, w, g, s = (vector(name) for name in ("v", "v'", "w", "g", "s"))
+    u = v + MU * s
+    u_next = u - ETA * g
 
     def r(self, at: str) -> Expr:
         """The value of r at v, v' or w."""
@@ -280,7 +255,8 @@ def telescoped() -> tuple[Derivation, ...]:
     """From one step to T steps, by induction, and from sums to best and averaged values.
 
     Induction: with L_T the sum of the left sides and S_T that of the last terms, the claim for T
-    plus the step T+1 is the claim for T+1; for T = 0 both sides are 0.
+    plus the step T+1 is the claim for T+1; for T = 0 both sides are 0, and for T = 1 the best, the average
+    and the last value are one.
     """
     first, last, after = (sp.Symbol(n, real=True) for n in ("D_1(w)", "D_{T+1}(w)", "D_{T+2}(w)"))
     sums, terms, left, term = (sp.Symbol(n, real=True) for n in ("L_T", "S_T", "l_{T+1}", "s_{T+1}"))
@@ -315,7 +291,7 @@ def telescoped() -> tuple[Derivation, ...]:
         )
     )
     average, drop = sp.Symbol("F(avg_{T+1})", real=True), sp.Symbol("F(avg_T)", real=True)
-    chord = (weight * drop + weight_next * gap) / (weight + weight_next) - average  # >= 0
+    chord = weight * drop + weight_next * gap - (weight + weight_next) * average
     made.append(
         Derivation(
             "the value at the average is at most the average value (convex F~)",
@@ -324,19 +300,17 @@ def telescoped() -> tuple[Derivation, ...]:
             total + weight_next * gap,
             hypotheses=(
                 Hypothesis(total - weight * drop, sp.S.One, "the claim for T steps"),
-                Hypothesis(
-                    sp.expand(sp.simplify(chord * (weight + weight_next))), sp.S.One, "F~ is convex on the chord"
-                ),
+                Hypothesis(chord, sp.S.One, "F~ is convex on the chord, times H_{T+1}"),
             ),
         )
     )
     final = sp.Symbol("D_{T+1}(w)", nonnegative=True)
-    left_sum, rest = sp.Symbol("L", real=True), sp.Symbol("S", real=True)
+    rest = sp.Symbol("S", real=True)
     made.append(
         Derivation(
             "the end term is dropped",
             r"\sum_t\text{left}_t\le D_1(w)+\sum_t D_{t+1}(v_t)",
-            left_sum.subs(left_sum, first - final + rest),
+            first - final + rest,  # the identity (I)
             first + rest,
             hypotheses=(Hypothesis(final, sp.S.One, "v_{T+1} minimises r_{T+1} - <., u_{T+1}>, so D_{T+1}(w) >= 0"),),
         )
@@ -346,20 +320,20 @@ def telescoped() -> tuple[Derivation, ...]:
 
 def flips() -> tuple[Derivation, ...]:
     """What a coordinate contributes to the residual when r is the indicator of {-1, 1}: v = +-1, v' = sign(u')."""
-    u = sp.Symbol("|u'|", nonnegative=True)
+    size = sp.Symbol("|u'|", nonnegative=True)
     made = []
-    for same, name in ((True, "keeps"), (False, "changes")):
-        v_next, v = sp.S.One, sp.S.One if same else -sp.S.One  # u' >= 0; u' < 0 is its mirror image
-        divergence = (v**2 - v_next**2) / 2 - (v - v_next) * u
-        made.append(
-            Derivation(
-                f"a coordinate that {name} its sign",
-                r"D_{t+1}(v_t)=0" if same else r"D_{t+1}(v_t)=2|u_{t+1}|",
-                divergence,
-                sp.S.Zero if same else 2 * u,
-                equation=True,
+    for after in (sp.S.One, -sp.S.One):
+        for v in (after, -after):
+            divergence = (v**2 - after**2) / 2 - (v - after) * after * size  # u' = sign(u') |u'|
+            made.append(
+                Derivation(
+                    f"a coordinate that goes from {v} to {after}",
+                    r"D_{t+1}(v_t)=0" if v == after else r"D_{t+1}(v_t)=2|u_{t+1}|",
+                    divergence,
+                    sp.S.Zero if v == after else 2 * size,
+                    equation=True,
+                )
             )
-        )
     return tuple(made)
 
 

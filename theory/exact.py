@@ -255,8 +255,22 @@ def _with_plain_angles(c: Any) -> Any:
     return c.replace(sp.atan, angle)
 
 
+def _has_real_logarithms(c: Any) -> bool:
+    """Whether every logarithm is shown to be of a positive number: only then do products become sums."""
+    with precision(192):
+        return all(bool(enclose(n.args[0]) > 0) for n in c.atoms(sp.log))
+
+
+def _with_split_logarithms(c: Any) -> Any:
+    """log(a b) as log(a) + log(b), after what `_with_plain_angles` does."""
+    c = _with_plain_angles(c)
+    return sp.expand(sp.expand_log(c, force=True)) if _has_real_logarithms(c) else c
+
+
 def _with_joined_logarithms(c: Any) -> Any:
     """Without the sums of q_i log(z_i), q_i in rational ratios, for which the product of the z_i**q_i is 1."""
+    if not _has_real_logarithms(c):
+        return c
     groups: list[tuple[Any, list[tuple[Any, Any, Any]]]] = []
     for term in sp.Add.make_args(sp.expand(c)):
         factor, log = term.as_independent(sp.log)
@@ -313,7 +327,7 @@ def _proved_zero(c: Any) -> bool:
         sp.expand,
         lambda e: sp.cancel(sp.together(_by_exponentials(e))),
         _with_short_logarithms,
-        lambda e: sp.expand(sp.expand_log(_with_plain_angles(e), force=True)),
+        _with_split_logarithms,
         _with_joined_logarithms,
         sp.radsimp,
         sp.simplify,

@@ -296,8 +296,9 @@ def test_the_straight_through_idiom_agrees_although_it_loses_far_samples_to_roun
     answer = probe("DetachedSign")
     assert [row["name"] for row in answer["agrees"]] == ["BC"]
     assert 0 < answer["agrees"][0]["lost_to_rounding"] < 20
-    assert "lost to rounding at the size of x" in probing.report(answer)
+    assert "are x + (F(x) - x) rounded" in probing.report(answer)
     assert not probe("ForgetsFarOut")["agrees"]
+    assert not probe("HalfFarOut")["agrees"]
 
 
 def test_a_refuted_object_that_no_catalogue_has() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+import proxpair
 from theory.errors import InputError
 from verify.problems import PROBLEMS, USUAL, best_binary, problem
 
@@ -89,6 +91,24 @@ def test_the_best_binary_point_is_the_best(name: str) -> None:
     assert least == values.min()
     assert of.value(w) == least
     assert w.tolist() in everything[values == least].tolist()
+
+
+def test_the_best_binary_point_is_found_in_every_block() -> None:
+    """With 13 weights the points are looked at in two blocks; the best one is put into either."""
+    of = problem("spectrum")
+    for last in (-1.0, 1.0):
+        signs = np.append(np.where(np.sin(np.arange(12.0)) > 0, 1.0, -1.0), last)
+        near = replace(of, dimension=13, value=lambda w, c=signs: np.sum((w - c) ** 2, axis=-1))
+        w, least = best_binary(near)
+        assert (w.tolist(), least) == (signs.tolist(), 0.0)
+
+
+def test_the_help_names_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "300")
+        proxpair.main(["converge", "--help"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in PROBLEMS)
 
 
 def test_too_many_binary_points_are_refused() -> None:

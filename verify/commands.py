@@ -63,12 +63,12 @@ def _exactly(methods: Sequence[str], problems: list[str] | None, steps: int | No
     from theory.console import progress
     from verify import rational
 
-    chosen = problems or list(rational.rational_problems())
+    count = rational.EXACT_STEPS if steps is None else steps
+    todo = rational.exact_plan(methods, problems or rational.rational_problems(), count, seed)
     with progress() as bar:
-        task = bar.add_task("exact", total=len(set(chosen)) * len(set(methods)))
-        count = rational.EXACT_STEPS if steps is None else steps
-        rows = rational.exactly(methods, chosen, count, seed, out, lambda done: bar.advance(task, done))
-    typer.echo(f"{'problem':<12}{'method':<12}{'verdict':<14}{'(I)':>5}{'(II)':>6}{'D >=':>11}{'digits':>8}  mode")
+        task = bar.add_task("exact", total=todo.total)
+        rows = rational.exactly(todo, out, lambda done: bar.advance(task, done))
+    typer.echo(f"{'problem':<12}{'method':<12}{'verdict':<14}{'(I)':>5}{'(II)':>6}{'least D':>11}{'digits':>8}  mode")
     for row in rows:
         cell = dict(zip(rational.EXACT_HEADER, row, strict=True))
         head = f"{cell['problem']:<12}{cell['method']:<12}{cell['verdict']:<14}"

@@ -28,7 +28,7 @@ from verify.problems import PROBLEMS, USUAL, Array, Problem, problem
 from verify.proxconnect import Scheme, scheme
 
 METHODS = ("FP", "BC", "PC", "BNN", "BNN+", "BNN++", "MD-tanh", "ApproxSign")
-STEPS = 1000
+STEPS, MOST_STEPS = 1000, 1_000_000
 STARTS = 3
 """Random starting points carried along in one batch; the CSV files show the first."""
 
@@ -257,10 +257,10 @@ def _ledger_row(t: int, gaps: Gaps, row: Row, bounded: bool) -> tuple[Any, ...]:
     )
 
 
-def check_arguments(seed: int, steps: int) -> None:
+def check_arguments(seed: int, steps: int, most: int = MOST_STEPS) -> None:
     """Raise `InputError` for a seed or a number of steps out of range."""
-    if not 1 <= steps <= 1_000_000:
-        raise InputError(f"the number of steps must be between 1 and 1000000, not {steps}")
+    if not 1 <= steps <= most:
+        raise InputError(f"the number of steps must be between 1 and {most}, not {steps}")
     if seed < 0:
         raise InputError(f"the seed must be a whole number that is not negative, not {seed}")
 
@@ -285,10 +285,7 @@ def plan(methods: Sequence[str] = METHODS, problems: Sequence[str] = USUAL, step
 
     Raises `InputError` on an unknown method or problem, steps outside 1..1,000,000, or a negative seed.
     """
-    if not 1 <= steps <= 1_000_000:
-        raise InputError(f"the number of steps must be between 1 and 1000000, not {steps}")
-    if seed < 0:
-        raise InputError(f"the seed must be a whole number that is not negative, not {seed}")
+    check_arguments(seed, steps)
     names = dict.fromkeys(lookup(m).name for m in methods)
     return Plan(tuple(names), tuple(problem(name) for name in dict.fromkeys(problems)), steps, seed)
 

@@ -437,7 +437,7 @@ def report(answer: Mapping[str, Any]) -> str:
             if found["lost_to_rounding"]:
                 row(
                     "  set aside",
-                    f"{found['lost_to_rounding']} samples beyond the range, lost to rounding at the size of x",
+                    f"{found['lost_to_rounding']} samples beyond the range are x + (F(x) - x) rounded",
                 )
             for t in found["ties"]:
                 judged = "" if t["judged"] else "; F jumps there, so it is not judged"

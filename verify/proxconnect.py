@@ -71,6 +71,15 @@ def trajectory(step: Step, start: Array, etas: Iterable[float]) -> Iterator[tupl
 # --------------------------------------------------------------------------- P as mu advances
 
 
+def moved_vertices(x: Any, p: Any, slopes: tuple[Any, Any], mu: Any) -> tuple[Any, tuple[Any, Any]]:
+    """Abscissae and end slopes of P_r^mu from those of P^1, in the arithmetic of the arrays x and p.
+
+    The vertex (x, p) moves to (p + mu (x - p), p), since (x - p) is in dr(p); the slope a becomes a/(a + mu (1 - a)).
+    """
+    low, high = (a / (a + mu * (1 - a)) for a in slopes)
+    return p + mu * (x - p), (low, high)
+
+
 @dataclass(frozen=True)
 class ProxPath:
     """mu -> P_r^mu. ``vertices`` of the graph of P^1 are set where P depends on mu."""
@@ -80,12 +89,11 @@ class ProxPath:
     end_slopes: tuple[float, float] = (1.0, 1.0)
 
     def at(self, mu: float) -> Lowered:
-        """P_r^mu: the vertex (x, p) of P^1 moves to (p + mu (x - p), p), since (x - p) is in dr(p)."""
+        """P_r^mu of the present r."""
         if self.vertices is None or mu == 1.0:
             return self.base
         x, p = self.vertices
-        moved = p + mu * (x - p)
-        low, high = (a / (a + mu * (1.0 - a)) for a in self.end_slopes)
+        moved, (low, high) = moved_vertices(x, p, self.end_slopes, mu)
 
         def prox(u: Array) -> Array:
             inside = np.interp(u, moved, p)
@@ -245,6 +253,7 @@ __all__ = [
     "Vertices",
     "advancing",
     "decomposed_step",
+    "moved_vertices",
     "pair_step",
     "scheme",
     "trajectory",

@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from theory.catalogue import lookup
@@ -25,10 +25,10 @@ from theory.exact import X
 from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
 from theory.pairs import QuantizerPair
-from verify.converge import check_arguments, starting_points, step_sizes
+from verify.converge import Plan, check_arguments, plan, starting_points, step_sizes
 from verify.ledger import Sides, divergence_at, identity_sides
 from verify.problems import PROBLEMS, Problem, problem
-from verify.proxconnect import Mode, Vertices, scheme, vertices
+from verify.proxconnect import Mode, Vertices, moved_vertices, scheme, vertices
 
 Numbers = list[Fraction]
 Scalar = Callable[[Fraction], Fraction]
@@ -106,22 +106,20 @@ def _minimising(prox: RationalMap, r: RationalMap) -> RationalMap:
 
 
 def _moving(corners: Vertices) -> Callable[[Fraction], Scalar]:
-    """mu -> P_r^mu for a piecewise-linear P^1: the vertex (x, p) moves to (p + mu (x - p), p)."""
-    x = [_fraction(c, "P") for c in corners.marks]
-    p = [_fraction(c, "P") for c in corners.points]
-    ends = [_fraction(c, "P") for c in corners.slopes]
+    """mu -> P_r^mu for a piecewise-linear P^1."""
+    x, p = (np.array([_fraction(c, "P") for c in row]) for row in (corners.marks, corners.points))
+    ends = (_fraction(corners.slopes[0], "P"), _fraction(corners.slopes[1], "P"))
 
     def at(mu: Fraction) -> Scalar:
-        moved = [b + mu * (a - b) for a, b in zip(x, p, strict=True)]
-        low, high = (a / (a + mu * (1 - a)) for a in ends)
+        moved, (low, high) = moved_vertices(x, p, ends, mu)
 
         def prox(u: Fraction) -> Fraction:
-            if u <= moved[0]:
-                return p[0] + low * (u - moved[0])
-            if u >= moved[-1]:
-                return p[-1] + high * (u - moved[-1])
-            i = next(i for i, (_, b) in enumerate(pairwise(moved)) if u <= b)
-            return p[i] + (p[i + 1] - p[i]) * (u - moved[i]) / (moved[i + 1] - moved[i])
+            i = bisect_left(moved, u)
+            if i == 0:
+                return Fraction(p[0] + low * (u - moved[0]))
+            if i == len(moved):
+                return Fraction(p[-1] + high * (u - moved[-1]))
+            return Fraction(p[i - 1] + (p[i] - p[i - 1]) * (u - moved[i - 1]) / (moved[i] - moved[i - 1]))
 
         return prox
 
@@ -268,43 +266,41 @@ def rational_problems() -> tuple[str, ...]:
     return tuple(name for name in PROBLEMS if problem(name).rational is not None)
 
 
-def exactly(
-    methods: Sequence[str],
-    problems: Sequence[str],
-    steps: int,
-    seed: int,
-    out: str | Path,
-    progress: Callable[[int], None] = lambda _: None,
-) -> list[tuple[Any, ...]]:
-    """Run methods in rational arithmetic and write DIR/convergence/exact.csv; returns its rows.
+def exact_plan(methods: Sequence[str], problems: Sequence[str], steps: int, seed: int) -> Plan:
+    """Check what is asked for.
+
+    Raises `InputError` on an unknown method, a problem that is unknown or without rational data, steps
+    outside 1..`MOST_STEPS`, or a negative seed.
+    """
+    check_arguments(seed, steps, MOST_STEPS)
+    todo = plan(methods, problems, steps, seed)
+    for of in todo.problems:
+        if of.rational is None:
+            known = ", ".join(rational_problems())
+            raise InputError(f"problem {of.name!r} has no rational data, exact runs take one of: {known}")
+    return todo
+
+
+def exactly(todo: Plan, out: str | Path, progress: Callable[[int], None] = lambda _: None) -> list[tuple[Any, ...]]:
+    """Run a plan in rational arithmetic and write DIR/convergence/exact.csv; returns its rows.
 
     ``difference_first``, ``difference_second``: left minus right of (I) and (II) at the comparator
     P(c), as exact fractions; ``min_D`` the least D_t there; ``digits`` the longest denominator of u.
     Starting points and step sizes are those of `verify.converge`, rounded to short fractions. A method
     that is not rational has blank numbers and the reason as its note. ``progress`` is called with the
-    number of runs done since its last call. Raises `InputError` on an unknown method, a problem
-    without rational data, steps outside 1..`MOST_STEPS`, or a negative seed.
+    number of steps done since its last call (`Plan.total` in all).
     """
-    check_arguments(seed, steps)
-    if steps > MOST_STEPS:
-        raise InputError(f"exact runs take at most {MOST_STEPS} steps (numbers gain digits with each), not {steps}")
-    entries = [lookup(name) for name in dict.fromkeys(methods)]
-    chosen = [problem(name) for name in dict.fromkeys(problems)]
-    for of in chosen:
-        if of.rational is None:
-            known = ", ".join(rational_problems())
-            raise InputError(f"problem {of.name!r} has no rational data, exact runs take one of: {known}")
     rows: list[tuple[Any, ...]] = []
-    for of in chosen:
-        for entry in entries:
-            rows.append(_exact_row(of, entry, steps, seed))
-            progress(1)
+    for of in todo.problems:
+        for name in todo.methods:
+            rows.append(_exact_row(of, lookup(name), todo.steps, todo.seed))
+            progress(todo.steps)
     write_csv(Path(out) / "convergence" / "exact.csv", EXACT_HEADER, rows)
     return rows
 
 
 def _exact_row(of: Problem, entry: Entry, steps: int, seed: int) -> tuple[Any, ...]:
-    assert of.rational is not None  # checked by `exactly`
+    assert of.rational is not None  # checked by `exact_plan`
     hessian, centre = of.rational
     pair = entry.pair()
     grade = decide(pair).grade
@@ -332,6 +328,7 @@ __all__ = [
     "RationalMap",
     "RationalRun",
     "RationalScheme",
+    "exact_plan",
     "exactly",
     "modulus_gradient",
     "quadratic_gradient",

@@ -281,8 +281,8 @@ class Tie:
 class Agreement:
     """A catalogued pair that agrees with the samples off its breakpoints, to double or single rounding.
 
-    ``lost``: how many samples beyond the range differ in F by no more than the spacing of floats at x,
-    as those of x + (F(x) - x).detach() do; they are set aside.
+    ``lost``: how many samples beyond the range have not F(x) but x + (F(x) - x) as floats round it, as
+    the straight-through idiom x + (F(x) - x).detach() has; they are set aside.
     """
 
     name: str
@@ -516,10 +516,9 @@ def _compared(
 
 
 def _lost_to_rounding(x: Array, got: Array, ours: Array, scale: float) -> Array:
-    """Where got is not ours but x + (ours - x), rounded as floats of the size of x are: the straight-through idiom."""
+    """Where got is not ours but, bit for bit, x + (ours - x) in floats: the straight-through idiom."""
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(got - ours)
-        return np.asarray((apart > SINGLE * (np.abs(ours) + scale)) & (apart <= 2 * np.spacing(np.abs(x))))
+        return np.asarray((np.abs(got - ours) > SINGLE * (np.abs(ours) + scale)) & (got == x + (ours - x)))
 
 
 def _window(*maps: PiecewiseMap) -> tuple[float, float]:

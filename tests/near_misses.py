@@ -7,6 +7,7 @@ ends ("up", "down" beside a jump, "-" where the run is unbounded).
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 
@@ -1027,3 +1028,8 @@ GROUPS: dict[str, list[Row]] = {
 NEAR_MISSES: tuple[NearMiss, ...] = tuple(
     NearMiss(f"{group}-{k:02d}", *row) for group, rows in GROUPS.items() for k, row in enumerate(rows, 1)
 )
+
+
+if __name__ == "__main__":  # one line for each pair, to be given to `proxpair check --batch`
+    for miss in NEAR_MISSES:
+        print(json.dumps({"id": miss.id, "forward": miss.forward, "backward": miss.backward}))

@@ -7,27 +7,34 @@ import json
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import sympy as sp
+from shortened import first_entries
 
 from theory.exact import X, to_float
 
 FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "decision.py"
 
 
-@pytest.fixture(scope="module")
-def decision() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks_decision", FILE)
+def loaded(name: str) -> ModuleType:
+    """A file of benchmarks/, which is no package, as a module."""
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", FILE.with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def decision() -> ModuleType:
+    return loaded("decision")
 
 
 def test_the_quick_run_prints_json_and_we_are_never_wrong(
@@ -115,3 +122,20 @@ def test_there_are_questions_of_every_kind_with_both_answers(decision: ModuleTyp
         assert {q.truth for q in asked if q.kind == kind} == {True, False}
     assert len({q.text() for q in asked}) == len(asked)
     assert all(to_float(q.a) < to_float(q.b) for q in asked)
+
+
+def test_the_catalogue_is_decided_certified_and_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = loaded("catalogue")
+    with first_entries(6):
+        module.main(["--json"])
+        found = json.loads(capsys.readouterr().out)
+        assert found["entries"] == 6
+        assert 0 < found["median"] <= found["slowest"]["seconds"] <= found["total"]
+        module.main([])
+        assert "6 entries decided, certified and re-checked in" in capsys.readouterr().out
+        entry = module.CATALOGUE["BC"]
+        monkeypatch.setitem(module.CATALOGUE, "BC", replace(entry, verdict="unprincipled"))
+        with pytest.raises(AssertionError, match="BC: declared unprincipled, decided smooth"):
+            module.main([])

@@ -75,7 +75,7 @@ def _application() -> Any:
     from theory import commands as theory_commands
     from theory import commands_catalogue, commands_certificate, commands_prox, commands_synthesize
     from verify import commands as verify_commands
-    from verify import commands_probe
+    from verify import commands_probe, commands_studies, commands_worst
 
     app = typer.Typer(
         name="proxpair",
@@ -113,6 +113,10 @@ def _application() -> Any:
     app.command("regularizer")(commands_prox.regularizer)
     app.command("evolve")(commands_prox.evolve)
     app.command("converge")(verify_commands.converge)
+    app.command("hypotheses")(commands_studies.hypotheses)
+    app.command("transforms")(commands_studies.transforms)
+    app.command("worst-case")(commands_worst.worst_case)
+    app.command("theorems")(figures_commands.theorems)
     app.command("train")(verify_commands.train)
     app.command("probe")(commands_probe.probe)
     app.command("figures")(figures_commands.figures)

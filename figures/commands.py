@@ -27,6 +27,30 @@ def figures(
         typer.echo(path)
 
 
+def theorems(out: Out = Path("out")) -> None:
+    """Write the table of theorems: standing, how each is confirmed, and violations. Exit 1 if one fails.
+
+    Proofs are executed now; runs and worst cases are read from the folder.
+
+    Example: proxpair theorems --out out
+    """
+    from figures.theorems import write
+
+    table = write(out)
+    for line in table.statements:
+        count = "" if line.violations is None else f"{line.violations} violations; "
+        typer.echo(f"{line.status:<11}{line.statement}: {count}{line.how}")
+    for line in table.failing:
+        typer.echo(f"FAILS: {line.statement}: {line.status}", err=True)
+    for name, command in table.missing:
+        typer.echo(f"not in {out}: convergence/{name}.csv ({command} makes it)")
+    typer.echo(table.summary)
+    for kind in ("html", "tex", "csv"):
+        typer.echo(out / f"theorems.{kind}")
+    if table.failing:
+        raise typer.Exit(1)
+
+
 def paper(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything; open index.html there.")] = Path("out"),
     seed: Annotated[int, typer.Option("--seed", help="The one seed of every random choice.")] = 0,
@@ -34,6 +58,7 @@ def paper(
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the digits, at least 1.")] = 40,
     seeds: Annotated[int, typer.Option("--seeds", help="Networks per method, at least 1.")] = 3,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda, for the networks.")] = "cpu",
+    worst: Annotated[int, typer.Option("--worst", help="Worst cases up to this n, 0 to 10; 0: none.")] = 5,
 ) -> None:
     """The main job: verdicts, synthesis, convergence, networks, figures and the report.
 
@@ -43,8 +68,8 @@ def paper(
     from theory.console import progress
 
     with progress() as bar:
-        page = make(out, seed, steps, epochs, seeds, bar, device)
+        page = make(out, seed, steps, epochs, seeds, bar, device, worst)
     typer.echo(f"open {page}")
 
 
-__all__ = ["figures", "paper"]
+__all__ = ["figures", "paper", "theorems"]

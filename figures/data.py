@@ -133,14 +133,48 @@ def check_rows(rows: Sequence[Row], what: str) -> None:
                 raise InputError(f"{where} has a repair without {', '.join(keys)}")
 
 
-LEDGER_COLUMNS = ("step", "closure_error", "gap_best", "gap_avg", "bound")
-SUMMARY_COLUMNS = (
-    *("problem", "method", "verdict", "mode", "regularizer", "steps", "max_closure_error", "min_D"),
-    *("gap_best", "gap_avg", "gap_last", "bound", "note"),
+LEDGER_COLUMNS = (
+    *("step", "closure_error", "gap_best", "gap_mean", "gap_average", "gap_average_next"),
+    *("bound", "bound_convex", "bound_smooth", "residual", "flips"),
 )
+SUMMARY_COLUMNS = (
+    *("problem", "method", "verdict", "mode", "regularizer", "schedule", "steps", "max_closure_error", "min_D"),
+    *("gap_best", "gap_mean", "gap_last", "bound", "note"),
+)
+RUN_COLUMNS = (
+    *("problem", "method", "schedule", "gradient", "seed", "steps", "mode", "closure_first", "closure_second"),
+    *("min_D", "slack", "support", "path", "frank_wolfe"),
+)
+STATEMENT_COLUMNS = (
+    *("problem", "method", "schedule", "gradient", "seed", "statement", "iterate"),
+    *("left", "bound", "tightest", "violated"),
+)
+EXACT_COLUMNS = ("problem", "method", "mode", "steps", "difference_first", "difference_second", "min_D", "note")
+PLANE_COLUMNS = ("method", "step", "u1", "u2", "v1", "v2", "w1", "w2")
+WORST_COLUMNS = (
+    *("setting", "statement", "iterate", "n", "step", "bound", "worst_case", "ratio", "relation"),
+    *("duality_gap", "hypothesis_holds"),
+)
+HYPOTHESIS_COLUMNS = ("statement", "hypothesis", "run", "quantity", "kept", "dropped", "broken", "sentence")
+TRANSFORM_COLUMNS = ("transform", "prox", "sharpness", "problem", "seeds", "steps", "closure", "path_ratio")
+NEGATIVE_COLUMNS = ("step", "transform", "sharpness", "negative", "beyond", "mean_u")
 CURVE_COLUMNS = ("method", "seed", "epoch", "soft_accuracy", "hard_accuracy")
 NETWORK_COLUMNS = ("method", "verdict", "seeds", "hard_mean", "hard_std", "soft_mean", "soft_std")
 NETWORK_LEDGER_COLUMNS = ("method", "seed", "epoch", "closure_error")
+
+
+HYPOTHESES, TRANSFORMS = "hypotheses", "transforms"
+"""The sub-commands that write hypotheses.csv, and transforms.csv with negative.csv."""
+
+
+def _file_name(method: str) -> str:
+    """A method in file names: a pair of expressions, written (F; B), by the digest that the experiment gives it."""
+    if ";" not in method:
+        return method
+    from verify.converge import file_name
+    from verify.runs import pair_spec
+
+    return file_name(pair_spec(method[1:-1]))
 
 
 @dataclass(frozen=True)
@@ -160,6 +194,10 @@ class Inputs:
     def has_networks(self) -> bool:
         return (self.out / "networks" / "summary.csv").is_file()
 
+    def has(self, name: str) -> bool:
+        """Whether OUT/convergence/NAME.csv is there."""
+        return (self.out / "convergence" / f"{name}.csv").is_file()
+
     @property
     def converge(self) -> str:
         return f"proxpair converge --out {self.out}"
@@ -172,6 +210,57 @@ class Inputs:
     def convergence(self) -> Table:
         """The summary of the convex runs."""
         return read_table(self.out / "convergence" / "summary.csv", SUMMARY_COLUMNS, self.converge, ("steps",))
+
+    def _converged(
+        self, name: str, columns: Sequence[str], command: str, numbers: Sequence[str] = (), empty: bool = False
+    ) -> Table:
+        full = f"proxpair {command} --out {self.out}"
+        return read_table(self.out / "convergence" / f"{name}.csv", columns, full, numbers, empty)
+
+    @cached_property
+    def runs(self) -> Table:
+        """Every convex run; what a run does not have is blank."""
+        return self._converged("runs", RUN_COLUMNS, "converge", ("steps",))
+
+    @cached_property
+    def statements(self) -> Table:
+        """The corollaries on the convex runs; without rows where T moved."""
+        return self._converged("statements", STATEMENT_COLUMNS, "converge", ("left", "bound"), empty=True)
+
+    @cached_property
+    def exact(self) -> Table:
+        """The runs in rational arithmetic."""
+        return self._converged("exact", EXACT_COLUMNS, "converge --exact", ("steps",))
+
+    @cached_property
+    def worst_cases(self) -> Table:
+        """Worst cases beside the bounds."""
+        numbers = ("n", "bound", "worst_case", "ratio", "duality_gap")
+        return self._converged("worst_cases", WORST_COLUMNS, "worst-case", numbers)
+
+    @cached_property
+    def hypotheses(self) -> Table:
+        """What happens without a hypothesis."""
+        return self._converged("hypotheses", HYPOTHESIS_COLUMNS, HYPOTHESES)
+
+    @cached_property
+    def transforms(self) -> Table:
+        """Transforms of the library under proximal maps of the library."""
+        return self._converged("transforms", TRANSFORM_COLUMNS, TRANSFORMS)
+
+    @cached_property
+    def negative(self) -> Table:
+        """Negative backward factors over the steps."""
+        return self._converged("negative", NEGATIVE_COLUMNS, TRANSFORMS, ("step", *NEGATIVE_COLUMNS[3:]))
+
+    @cached_property
+    def plane(self) -> Table:
+        """Trajectories in the plane. They take a moment, so they are made where they are missing."""
+        if not self.has("plane"):
+            from verify import plane
+
+            plane.run(self.out)
+        return self._converged("plane", PLANE_COLUMNS, "figures plane", PLANE_COLUMNS[1:])
 
     @cached_property
     def networks(self) -> Table:
@@ -192,10 +281,12 @@ class Inputs:
 
     @cached_property
     def ledgers(self) -> dict[tuple[str, str], Table]:
-        """The ledger of each convex run that has one, by (problem, method)."""
-        found = {}
+        """The ledger of each convex run that has one, by (problem, method): first seed, first schedule."""
+        found: dict[tuple[str, str], Table] = {}
         for run in self.convergence.rows:
-            path = self.out / "convergence" / f"ledger_{run['problem']}_{run['method']}.csv"
+            if (run["problem"], run["method"]) in found:
+                continue
+            path = self.out / "convergence" / f"ledger_{run['problem']}_{_file_name(run['method'])}.csv"
             # a run without a ledger says why in its note
             if path.is_file() or not run["note"]:
                 found[run["problem"], run["method"]] = read_table(path, LEDGER_COLUMNS, self.converge, ("step",))
@@ -204,6 +295,9 @@ class Inputs:
     def read_all(self) -> None:
         """Read every file that is there. Raises `InputError` on the first that is broken or incomplete."""
         if self.has_convergence:
-            _ = self.ledgers
+            _ = self.ledgers, self.runs, self.statements
+        for name in ("exact", "worst_cases", "hypotheses", "transforms", "negative"):
+            if self.has(name):
+                getattr(self, name)
         if self.has_networks:
             _ = self.networks, self.curves, self.network_ledger

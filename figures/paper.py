@@ -43,6 +43,29 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
+def confirm(out: Path, seed: int, steps: int, worst: int, progress: Progress) -> None:
+    """What the table of theorems reads beside the runs, into DIR/convergence.
+
+    Exact runs, dropped hypotheses, transforms and trajectories in the plane with as many steps as `make`, but
+    at most the usual number of each; worst cases for n = 1..``worst``, none for 0.
+    """
+    from verify import converge, hypotheses, plane, rational, transforms, worst_cases
+
+    exact = rational.exact_plan(converge.METHODS, rational.rational_problems(), min(steps, rational.EXACT_STEPS), seed)
+    bar = progress.add_task("exact", total=exact.total)
+    rational.exactly(exact, out, lambda done: progress.advance(bar, done))
+    plane.run(out, seed=seed)
+    bar = progress.add_task("hypotheses", total=len(hypotheses.CASES))
+    hypotheses.run(out, seed, min(steps, 300), lambda done: progress.advance(bar, done))
+    count = min(steps, 400)
+    bar = progress.add_task("transforms", total=transforms.total(count))
+    transforms.run(out, seed, count, lambda done: progress.advance(bar, done))
+    if worst:
+        cases = worst_cases.plan((), worst)
+        bar = progress.add_task("worst cases", total=cases.total)
+        worst_cases.execute(cases, out, lambda done: progress.advance(bar, done))
+
+
 def make(
     out: Path,
     seed: int,
@@ -51,6 +74,7 @@ def make(
     seeds: int,
     progress: Progress,
     device: str = "cpu",
+    worst: int = 5,
 ) -> Path:
     """Everything into ``out``; returns the path of index.html.
 
@@ -63,7 +87,6 @@ def make(
     from theory.commands_catalogue import catalogue_rows
     from verify import converge, train
     from verify.networks import pick_device
-    from verify.problems import USUAL
 
     converge.check_arguments(seed, steps)
     train.check_arguments(seed, seeds, epochs)
@@ -91,9 +114,12 @@ def make(
     write_text(out / "synthesized.json", _json(made))
     lap("synthesis")
 
-    bar = progress.add_task("convergence", total=len(converge.METHODS) * len(USUAL) * steps)
-    converge.run(out, seed, steps, lambda done: progress.advance(bar, done))
+    todo = converge.plan(steps=steps, seed=seed)
+    bar = progress.add_task("convergence", total=todo.total)
+    converge.execute(todo, out, lambda done: progress.advance(bar, done))
     lap("convergence")
+    confirm(out, seed, steps, worst, progress)
+    lap("theorems")
     train.run(out, seed=seed, seeds=seeds, epochs=epochs, device=device, progress=progress)
     lap("networks")
     page = build(out, rows, made, progress)

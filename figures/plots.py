@@ -7,15 +7,15 @@ shows: redrawing from the file gives the same bytes (a test does so).
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures.data import Cells, Inputs, Row, Table, number
+from figures import convergence
+from figures.convergence import TOLERANCE
+from figures.data import HYPOTHESES, TRANSFORMS, Cells, Inputs, Row, Table, number
+from figures.parts import MARKS, Plot, handle, listed, slug, wrapped
 from figures.sampling import Point, read_map, trace, window
 from figures.style import (
     BLACK,
@@ -28,67 +28,16 @@ from figures.style import (
     ORANGE,
     PURPLE,
     VERMILLION,
-    LineStyle,
-    drawing,
     grade_signs,
-    line_styles,
     new_figure,
-    render,
 )
 from theory.errors import InputError, Undecided
 from theory.exact import to_float
-from theory.files import write_bytes, write_text
 from theory.parser import parse_constant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-TOLERANCE = 1e-12
-"""Largest closure error that a ledger in float64 may have, relative to the sum of absolute terms."""
-_FLOOR = 1e-18  # where an error of exactly 0 is drawn on a logarithmic axis
-_LEAST_GAP = 1e-10  # gaps below it, 0 and less among them, are drawn at the lower edge
-_MARKS = 9  # markers along a line
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure: its table, and how that table is drawn. ``alt`` says in words what a reader would see."""
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    table: Table
-    draw: Callable[[Table], Figure]
-
-    def write(self, folder: Path) -> None:
-        """Write NAME.csv, NAME.png and NAME.pdf. Raises `InputError` if they cannot be written."""
-        text = self.table.text()
-        write_text(folder / f"{self.name}.csv", text)
-        with drawing():
-            png, pdf = render(self.draw(Table.read(text)), self.title)
-        write_bytes(folder / f"{self.name}.png", png)
-        write_bytes(folder / f"{self.name}.pdf", pdf)
-
-
-def slug(name: str) -> str:
-    """A name as part of a file name and of an address: letters, digits and hyphens, ``+`` as ``plus``."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name.replace("+", " plus ")).strip("-").lower() or "pair"
-
-
-def _words(text: str, width: int, lines: int = 1) -> str:
-    """A name or a sentence of the data as text of a figure: wrapped, cut, and never read as a formula."""
-    from textwrap import wrap
-
-    found = wrap(text.replace("_", " "), width, max_lines=lines, placeholder=" …", break_long_words=True) or [""]
-    return "\n".join(found).replace("$", r"\$")
-
-
-def listed(words: Sequence[str]) -> str:
-    """a, b and c."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
-
 
 # --------------------------------------------------------------------------- maps of one pair
 
@@ -161,7 +110,7 @@ def _draw_map(axes: Axes, rows: Sequence[Cells], color: str, dash: Any = "-", wi
 
 def _note(axes: Axes, text: str) -> None:
     axes.text(
-        0.5, 0.5, _words(text, 24, 6), transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=GREY
+        0.5, 0.5, wrapped(text, 24, 6), transform=axes.transAxes, ha="center", va="center", fontsize=7.5, color=GREY
     )
     axes.set_xticks([])
     axes.set_yticks([])
@@ -225,7 +174,7 @@ def draw_maps(table: Table) -> Figure:
                 verdict = rows[0]["verdict"]
                 axes.set_title(f"{GRADE_SIGN[verdict]} {verdict}", fontsize=7.5, color=INK, pad=4)
                 axes.annotate(
-                    _words(name, 20),
+                    wrapped(name, 20),
                     (0.5, 1),
                     (0, 15),
                     xycoords="axes fraction",
@@ -403,7 +352,7 @@ def _refuted(row: Row, name: str) -> Plot:
 def draw_refuted(table: Table) -> Figure:
     """F and B with witness points and repairs; the legend has a column of its own."""
     figure = new_figure(9.2, 2.75)
-    left, right, words = figure.subplots(1, 3, width_ratios=[1, 1, 0.85])
+    left, right, legend = figure.subplots(1, 3, width_ratios=[1, 1, 0.85])
     marks = table.where(kind="mark")
     repairs = [m.removeprefix("forward of ") for m in table.values("map") if m.startswith("forward of ")]
     handles: list[Any] = []
@@ -422,235 +371,13 @@ def draw_refuted(table: Table) -> Figure:
         _draw_map(axes, base, _MAP_COLOR[key], width=2.2)
         for name, (color, dash) in zip(repairs, _REPAIR_STYLES, strict=False):
             _draw_map(axes, table.where(map=f"{key} of {name}"), color, dash, 1.5)
-    handles.append(_handle(BLUE, "-", "forward"))
-    handles.append(_handle(VERMILLION, "-", "backward"))
-    handles += [_handle(c, d, f"repair: {name}") for name, (c, d) in zip(repairs, _REPAIR_STYLES, strict=False)]
+    handles.append(handle(BLUE, "-", "forward"))
+    handles.append(handle(VERMILLION, "-", "backward"))
+    handles += [handle(c, d, f"repair: {name}") for name, (c, d) in zip(repairs, _REPAIR_STYLES, strict=False)]
     if marks:
-        handles.append(_handle(BLACK, (0, (1, 2)), "witness: x = " + ", ".join(row["text"] for row in marks)))
-    words.axis("off")
-    words.legend(handles=handles, loc="center left", handlelength=2.6, labelspacing=0.7, borderaxespad=0)
-    return figure
-
-
-def _handle(color: str, dash: Any, label: str, marker: str = "") -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=color, linestyle=dash, label=_words(label, 34, 3), marker=marker, markersize=4.5)
-
-
-# --------------------------------------------------------------------------- convergence
-
-
-def _thin(count: int, most: int = 160) -> list[int]:
-    """Indices 0..count-1 spaced evenly on a logarithmic axis, the first and the last included."""
-    if count <= most:
-        return list(range(count))
-    return sorted({0, count - 1, *(round(count ** (k / (most - 1))) - 1 for k in range(most))})
-
-
-_CONVERGENCE_HEADER = ("problem", "method", "style", "quantity", "step", "value")
-
-
-def convergence(inputs: Inputs) -> Plot | None:
-    """Best gap of every run with a ledger; mean gap and its bound where there is a bound."""
-    if not inputs.has_convergence or not inputs.ledgers:
-        return None
-    methods = list(dict.fromkeys(method for _, method in inputs.ledgers))
-    styles = _style_numbers(methods, inputs.order)
-    rows: list[list[Any]] = []
-    bounded: list[str] = []
-    for (problem, method), table in inputs.ledgers.items():
-        quantities = ["gap_best"]
-        if math.isfinite(number(table.rows[-1]["bound"])):
-            quantities += ["gap_avg", "bound"]
-            bounded.append(method)
-        for quantity in quantities:
-            for i in _thin(len(table.rows)):
-                step, value = (number(table.rows[i][key]) for key in ("step", quantity))
-                rows.append([problem, method, styles[method], quantity, int(step), value])
-    problems = list(dict.fromkeys(problem for problem, _ in inputs.ledgers))
-    return Plot(
-        "convergence",
-        "Gap and bound against iteration",
-        "Top: gap of the best iterate to the comparator. Below, for the runs with a bound: the step-weighted mean of "
-        "the gaps (with markers) and the bound of identity (I) on it (thin, no markers). One column per problem. "
-        "Gaps of 0 or less, the comparator reached or beaten, and gaps too small for the axis are drawn at its edge.",
-        f"Logarithmic plots against the step for {listed(problems)}: best gap of "
-        f"{listed(methods)}; mean gap and bound of {listed(list(dict.fromkeys(bounded)))}.",
-        Table.of(_CONVERGENCE_HEADER, rows),
-        draw_convergence,
-    )
-
-
-def _style_numbers(names: Sequence[str], order: Sequence[str]) -> dict[str, str]:
-    """The line style of each name as text: it stands in the CSV, so that a drawing needs nothing else."""
-    return {n: f"{s.color} {s.marker} {_dash_text(s)}" for n, s in line_styles(names, order).items()}
-
-
-def _dash_text(style: LineStyle) -> str:
-    return "solid" if isinstance(style.dash, str) else "-".join(f"{d:g}" for d in style.dash[1])
-
-
-def _style(text: str) -> LineStyle:
-    color, marker, dash = text.split()
-    return LineStyle(color, "-" if dash == "solid" else (0, tuple(map(float, dash.split("-")))), marker)
-
-
-def draw_convergence(table: Table) -> Figure:
-    """Columns: problems. Rows: best gap of all methods; mean gap and bound of those that have one."""
-    problems, methods = table.values("problem"), table.values("method")
-    styles = {row["method"]: _style(row["style"]) for row in table.rows}
-    quantities = [["gap_best"]]
-    if table.where(quantity="bound"):
-        quantities.append(["bound", "gap_avg"])
-    names = ("gap of the best iterate", "mean gap and its bound")
-    figure = new_figure(max(5.5, 3.6 * len(problems)), 3.0 * len(quantities) + 0.6)
-    grid = figure.subplots(len(quantities), len(problems), squeeze=False, sharex=True, sharey="row")
-    for k, wanted in enumerate(quantities):
-        values = [number(row["value"]) for row in table.rows if row["quantity"] in wanted]
-        positive = [v for v in values if v > 0]
-        # gaps of 0 lie visibly below every gap that is drawn at its value
-        floor = max(min(positive, default=1.0) / (10 if len(positive) < len(values) else 1), _LEAST_GAP)
-        for column, problem in enumerate(problems):
-            axes = grid[k, column]
-            for method in methods:
-                for quantity in wanted:
-                    rows = table.where(problem=problem, method=method, quantity=quantity)
-                    _gap_line(axes, rows, styles[method], floor)
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.set_ylim(floor / 1.6, 2 * max(positive, default=1.0))
-            if k == 0:
-                axes.set_title(_words(problem, 40))
-            if column == 0:
-                axes.set_ylabel(names[k])
-            if k == len(quantities) - 1:
-                axes.set_xlabel("step $t$")
-    handles = [_handle(styles[m].color, styles[m].dash, m, styles[m].marker) for m in methods]
-    if len(quantities) > 1:
-        handles.append(_handle(GREY, "-", "bound (thin, no markers)"))
-        handles[-1].set_linewidth(0.9)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handlelength=3.4)
-    return figure
-
-
-def _gap_line(axes: Axes, rows: Sequence[Cells], style: LineStyle, floor: float) -> None:
-    points = [(number(r["step"]), max(v, floor)) for r in rows if math.isfinite(v := number(r["value"]))]
-    if not points:
-        return
-    xs, ys = zip(*points, strict=True)
-    bound = rows[0]["quantity"] == "bound"
-    every = max(1, len(xs) // _MARKS)
-    axes.plot(
-        xs,
-        ys,
-        color=style.color,
-        linestyle=style.dash,
-        linewidth=0.9 if bound else 1.6,
-        marker="" if bound else style.marker,
-        markersize=4,
-        markevery=every,
-    )
-
-
-# --------------------------------------------------------------------------- ledger
-
-
-_LEDGER_HEADER = ("part", "run", "style", "position", "largest_closure_error")
-
-
-def ledger(inputs: Inputs) -> Plot | None:
-    """The largest closure error so far of every ledger."""
-    rows: list[list[Any]] = []
-    if inputs.has_convergence:
-        names = list(dict.fromkeys(method for _, method in inputs.ledgers))
-        styles = _style_numbers(names, inputs.order)
-        for (problem, method), table in inputs.ledgers.items():
-            errors = _running_maximum([number(r["closure_error"]) for r in table.rows])
-            for i in _thin(len(errors), 80):
-                step = int(number(table.rows[i]["step"]))
-                rows.append([problem, method, styles[method], step, errors[i]])
-    if inputs.has_networks:
-        table = inputs.network_ledger
-        names = table.values("method")
-        styles = _style_numbers(names, inputs.order)
-        for method in names:
-            per_epoch: dict[str, float] = {}
-            for r in table.where(method=method):
-                per_epoch[r["epoch"]] = max(per_epoch.get(r["epoch"], 0.0), number(r["closure_error"]))
-            for epoch, error in zip(per_epoch, _running_maximum(list(per_epoch.values())), strict=True):
-                rows.append(["networks", method, styles[method], int(number(epoch)), error])
-    if not rows:
-        return None
-    table = Table.of(_LEDGER_HEADER, rows)
-    worst = max(row[4] for row in rows)
-    return Plot(
-        "ledger",
-        "Closure of the ledger",
-        "Largest closure error of identity (I) so far: the difference of its two sides over the sum of the absolute "
-        f"values of all terms so far. The line at {TOLERANCE:g} is the tolerance; the largest error is {worst:.1e}. "
-        "Errors that are exactly 0 are drawn at the lower edge.",
-        f"Closure error against step or epoch for {listed(table.values('part'))}; all curves lie "
-        f"{'below' if worst <= TOLERANCE else 'partly above'} the tolerance {TOLERANCE:g}.",
-        table,
-        draw_ledger,
-    )
-
-
-def _running_maximum(errors: Sequence[float]) -> list[float]:
-    """Largest value so far; NaN, once met, stays (a ledger that breaks must not look closed)."""
-    out: list[float] = []
-    for e in errors:
-        before = out[-1] if out else 0.0
-        out.append(math.nan if math.isnan(e) or math.isnan(before) else max(before, e))
-    return out
-
-
-def draw_ledger(table: Table) -> Figure:
-    """One panel per problem and one for the networks."""
-    parts = table.values("part")
-    figure = new_figure(max(5.5, 3.4 * len(parts)), 3.9)
-    panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
-    runs = table.values("run")
-    styles = {row["run"]: _style(row["style"]) for row in table.rows}
-    for axes, part in zip(panels, parts, strict=True):
-        for run in runs:
-            points = [
-                (number(r["position"]), max(number(r["largest_closure_error"]), _FLOOR))
-                for r in table.where(part=part, run=run)
-            ]
-            if points:
-                xs, ys = zip(*points, strict=True)
-                s = styles[run]
-                axes.plot(
-                    xs,
-                    ys,
-                    color=s.color,
-                    linestyle=s.dash,
-                    marker=s.marker,
-                    markersize=4,
-                    markevery=max(1, len(xs) // 6),
-                )
-        axes.axhline(TOLERANCE, color=INK, linewidth=1.1)
-        axes.annotate(
-            f"tolerance {TOLERANCE:g}",
-            (0.02, TOLERANCE),
-            (0, 3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            fontsize=7.5,
-        )
-        axes.set_yscale("log")
-        axes.set_ylim(_FLOOR / 2, 10 * TOLERANCE)
-        axes.set_title(_words(part, 36))
-        if part == "networks":
-            axes.set_xlabel("epoch")
-        else:
-            axes.set_xscale("log")
-            axes.set_xlabel("step $t$")
-    panels[0].set_ylabel("largest closure error so far")
-    handles = [_handle(styles[r].color, styles[r].dash, r, styles[r].marker) for r in runs]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(runs), 2 * len(parts)), handlelength=3.2)
+        handles.append(handle(BLACK, (0, (1, 2)), "witness: x = " + ", ".join(row["text"] for row in marks)))
+    legend.axis("off")
+    legend.legend(handles=handles, loc="center left", handlelength=2.6, labelspacing=0.7, borderaxespad=0)
     return figure
 
 
@@ -729,11 +456,11 @@ def draw_curves(table: Table) -> Figure:
                 linewidth=0,
             )
             axes.plot(
-                xs, ys, color=color, linestyle=dash, marker=marker, markersize=3.6, markevery=max(1, len(xs) // _MARKS)
+                xs, ys, color=color, linestyle=dash, marker=marker, markersize=3.6, markevery=max(1, len(xs) // MARKS)
             )
             lows += ys[len(ys) // 4 :]
         verdict = table.where(method=methods[i])[0]["verdict"]
-        axes.set_title(_words(f"{methods[i]}   {grade_signs(verdict)} {verdict}", 40))
+        axes.set_title(wrapped(f"{methods[i]}   {grade_signs(verdict)} {verdict}", 40))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if i % columns == 0:
             axes.set_ylabel("test accuracy (%)")
@@ -743,9 +470,9 @@ def draw_curves(table: Table) -> Figure:
     # the first quarter of the epochs may leave the frame below, so that the end can be read
     grid[0, 0].set_ylim(max(0.0, min(lows, default=0.0) - 4), 101)
     handles = [
-        _handle(BLUE, "-", "hard (quantized)", "o"),
-        _handle(ORANGE, (0, (5, 2)), "soft (as trained)", "s"),
-        _handle("#BDBDBD", "-", "other methods, hard"),
+        handle(BLUE, "-", "hard (quantized)", "o"),
+        handle(ORANGE, (0, (5, 2)), "soft (as trained)", "s"),
+        handle("#BDBDBD", "-", "other methods, hard"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=3)
     return figure
@@ -831,7 +558,7 @@ def draw_accuracy(table: Table) -> Figure:
                 annotation_clip=False,
             )
     verdicts = {row["method"]: row["verdict"] for row in table.rows}
-    labels = [f"{_words(m, 24)}  {grade_signs(verdicts[m])}" for m in methods]
+    labels = [f"{wrapped(m, 24)}  {grade_signs(verdicts[m])}" for m in methods]
     axes.set_yticks(list(places), labels)
     axes.set_ylim(-0.6, len(methods) - 0.4)
     lo, hi = min(everything), max(everything)
@@ -839,9 +566,9 @@ def draw_accuracy(table: Table) -> Figure:
     axes.set_xlim(lo - pad, min(hi + pad, 100.5) if hi <= 100 else hi + pad)
     axes.set_xlabel("test accuracy after the last epoch (%)")
     handles = [
-        _handle(BLUE, "none", "hard, mean ± std", "o"),
-        _handle(ORANGE, "none", "soft, mean", "s"),
-        _handle(GREY, "none", "hard, each seed", "."),
+        handle(BLUE, "none", "hard, mean ± std", "o"),
+        handle(ORANGE, "none", "soft, mean", "s"),
+        handle(GREY, "none", "hard, each seed", "."),
     ]
     handles[1].set_markerfacecolor("white")
     grades = [f"{GRADE_SIGN[g]} {g}" for g in GRADE_SIGN if any(g in v.split("/") for v in verdicts.values())]
@@ -855,8 +582,14 @@ def draw_accuracy(table: Table) -> Figure:
 
 SINGLE: dict[str, tuple[Callable[[Inputs], Plot | None], str]] = {
     "maps": (maps, "paper"),
-    "convergence": (convergence, "converge"),
-    "ledger": (ledger, "converge"),
+    "convergence": (convergence.gaps, "converge"),
+    "bounds": (convergence.bounds, "converge"),
+    "residual": (convergence.residual, "converge"),
+    "plane": (convergence.plane, "converge"),
+    "tightness": (convergence.tightness, "worst-case"),
+    "hypotheses": (convergence.hypotheses, HYPOTHESES),
+    "negative": (convergence.negative, TRANSFORMS),
+    "ledger": (convergence.ledger, "converge"),
     "curves": (curves, "train"),
     "accuracy": (accuracy, "train"),
 }
@@ -891,4 +624,4 @@ def build(inputs: Inputs, name: str) -> Plot | None:
     return pair(rows[name], name)
 
 
-__all__ = ["SINGLE", "Plot", "Point", "build", "names", "pair_names", "slug"]
+__all__ = ["SINGLE", "TOLERANCE", "Plot", "Point", "build", "names", "pair_names", "slug"]

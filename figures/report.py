@@ -15,7 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from figures import plots, tables
+from figures import plots, tables, theorems
 from figures.data import GRADES, Inputs, Row, check_rows, number, read_verdicts
 from figures.plots import Plot, slug
 from figures.tables import (
@@ -30,6 +30,7 @@ from figures.tables import (
     formula,
     number_html,
 )
+from figures.theorems import Theorems
 from theory.corollaries import applicable
 from theory.errors import InputError
 from theory.files import write_text
@@ -88,7 +89,11 @@ def build(
         sheet.write(out / "tables")
     for row, name in zip(inputs.catalogue, plots.pair_names(inputs), strict=False):
         write_text(out / "methods" / f"{slug(str(row['name']))}.html", method_page(row, shown.get(name), "../figures/"))
-    page = write_text(out / "index.html", page_text(inputs, shown, sheets))
+    # after the figures, since it links to those that are there
+    table = theorems.make(inputs) if inputs.has_convergence else None
+    if table is not None:
+        table.write(out)
+    page = write_text(out / "index.html", page_text(inputs, shown, sheets, table))
     if progress is not None and bar is not None:
         progress.advance(bar)
     return page
@@ -336,10 +341,23 @@ def _pair_sections(rows: Sequence[Row], names: Sequence[str], shown: dict[str, S
     return "\n".join(parts)
 
 
+def _theorems(table: Theorems | None) -> str:
+    """The table of theorems: its counts, what fails, the statements; the other parts stand on a page of their own."""
+    if table is None:
+        return _missing("The table needs convex runs, and none are in this folder.", "proxpair converge")
+    links = "".join(f' <a href="theorems.{kind}">{kind.upper()}</a>' for kind in ("html", "tex", "csv"))
+    _, statements = table.sheets()[0]
+    return (
+        f"<p>{escape(table.summary)}</p>\n{table.alarm()}{statements.narrow().html()}\n"
+        f'<p class="made">The whole table, with derivations, worst cases and dropped hypotheses:{links}. '
+        "Made by <code>proxpair theorems</code>.</p>"
+    )
+
+
 # --------------------------------------------------------------------------- key numbers
 
 
-def _key_numbers(inputs: Inputs) -> str:
+def _key_numbers(inputs: Inputs, proved: Theorems | None) -> str:
     cards: list[tuple[str, str, str]] = []
     counts = {g: sum(row["verdict"] == g for row in inputs.catalogue) for g in GRADES}
     total = len(inputs.catalogue)
@@ -353,6 +371,9 @@ def _key_numbers(inputs: Inputs) -> str:
         if errors:
             runs = f"{len(errors)} runs; tolerance {number_html(plots.TOLERANCE)}"
             cards.append((number_html(max(errors)), "largest closure error of a ledger on a convex problem", runs))
+    if proved is not None:
+        more = f"failing: {len(proved.failing)}" if proved.failing else "no violation was found"
+        cards.append((f"{proved.holding} of {len(proved.statements)}", "statements of the theory hold", more))
     if inputs.has_networks:
         best = max(inputs.networks.rows, key=lambda r: number(r["hard_mean"]))
         std = number(best["hard_std"])
@@ -391,7 +412,7 @@ def _section(name: str, title: str, *parts: str) -> str:
     )
 
 
-def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet]) -> str:
+def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet], proved: Theorems | None = None) -> str:
     """The whole of index.html."""
 
     def figure(name: str, command: str | None = None) -> str:
@@ -433,11 +454,24 @@ def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet])
             _pair_sections(inputs.synthesized, synthesized, shown, True),
         ),
         (
+            "theorems",
+            "Theorems",
+            "<p>Each statement of the theory with its standing, how it is confirmed, and every violation found. "
+            "Proofs were executed when this page was made; counts and numbers come from the runs.</p>",
+            _theorems(proved),
+            figure("tightness"),
+            figure("hypotheses"),
+        ),
+        (
             "convergence",
             "Convergence",
             "<p>ProxConnect++ with exact gradients on convex problems. At every step the convergence ledger compares "
             "the two sides of identity (I); the bound is what that identity gives.</p>",
             figure("convergence"),
+            figure("bounds"),
+            figure("residual"),
+            figure("plane"),
+            figure("negative"),
             figure("ledger"),
             table("convergence") or _missing("No convex runs are in this folder.", "proxpair converge"),
             '<p class="made">Runs made by <code>proxpair converge</code>.</p>' if inputs.has_convergence else "",
@@ -480,7 +514,7 @@ def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet])
         "then training is ProxConnect++ on a regularized objective, with guarantees. This page decides it exactly for "
         "published pairs, makes new ones, and confirms the theory by runs.</p>\n"
         f'</div></header>\n<nav aria-label="Contents"><ul>{nav}</ul></nav>\n<main id="main">\n'
-        f"{_section('numbers', 'Key numbers', _key_numbers(inputs))}\n{body}\n</main>\n"
+        f"{_section('numbers', 'Key numbers', _key_numbers(inputs, proved))}\n{body}\n</main>\n"
         "<footer><p>Every verdict is exact, every number comes from the CSV and JSON files beside this page.</p>"
         f"</footer>\n<script>{SORT_SCRIPT}{_FOLD_SCRIPT}</script>\n</body>\n</html>\n"
     )

@@ -18,6 +18,7 @@ import sympy as sp
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 from figures.data import Inputs, Row, number
+from figures.mathml import mathml
 from figures.sampling import read_map
 from figures.style import GRADE_SIGN
 from theory.commands_catalogue import shown
@@ -33,7 +34,10 @@ YES_NO = {True: "yes", False: "no", None: "\N{EN DASH}"}
 
 @dataclass(frozen=True)
 class Column:
-    """One column. ``kind``: text, code (an expression), number, badge (a verdict) or flag (yes, no, open).
+    """One column.
+
+    ``kind``: text, code (an expression), math (LaTeX), number, badge (a verdict), flag (yes, no, open), status (a word,
+    in capitals where something is wrong) or links (pairs of words and an address).
 
     ``wide`` columns stand in the CSV and in the HTML file of their own, not in LaTeX and on the page.
     """
@@ -68,6 +72,8 @@ class Sheet:
         def cell(value: Any) -> Any:
             if isinstance(value, bool):
                 return "true" if value else "false"
+            if isinstance(value, tuple):
+                return " ".join(address for _, address in value)
             return "" if value is None else value
 
         return csv_text([c.title for c in self.columns], [[cell(v) for v in row] for row in self.rows])
@@ -161,7 +167,7 @@ def number_html(value: float) -> str:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return value is None or value in ("", ()) or (isinstance(value, float) and math.isnan(value))
 
 
 def _html_cell(column: Column, value: Any, is_head: bool) -> str:
@@ -177,6 +183,12 @@ def _html_cell(column: Column, value: Any, is_head: bool) -> str:
         shown = badge(str(value))
     elif column.kind == "code":
         shown = f"<code>{breakable(str(value))}</code>"
+    elif column.kind == "math":
+        shown = mathml(value)
+    elif column.kind == "status":
+        shown = f'<span class="state bad">✕ {escape(value)}</span>' if value.isupper() else escape(value)
+    elif column.kind == "links":
+        shown = "<br>".join(f'<a href="{escape(address)}">{escape(words)}</a>' for words, address in value)
     else:
         shown = escape(str(value))
     cls = ' class="number"' if column.kind == "number" else ""
@@ -228,6 +240,10 @@ def _latex_cell(column: Column, value: Any, params: tuple[tuple[str, str], ...])
             return f"${to_latex(read_map(value, params))}$"
         except Undecided:
             return f"\\texttt{{{latex_text(value)}}}"
+    if column.kind == "math":
+        return f"${value}$"
+    if column.kind == "status" and value.isupper():
+        return f"\\textbf{{{latex_text(value)}}}"
     return latex_text(str(value))
 
 
@@ -426,7 +442,7 @@ def convergence_sheet(inputs: Inputs) -> Sheet:
     )
     rows = []
     for r in inputs.convergence.rows:
-        numbers = [_float(r[k]) for k in ("gap_best", "gap_avg", "bound", "max_closure_error", "min_D", "gap_last")]
+        numbers = [_float(r[k]) for k in ("gap_best", "gap_mean", "bound", "max_closure_error", "min_D", "gap_last")]
         words = (r["problem"], r["method"], r["verdict"], r["mode"], r["regularizer"])
         rows.append((*words, *numbers, int(number(r["steps"])), r["note"]))
     caption = (
@@ -521,6 +537,9 @@ td code { overflow-wrap: anywhere; }
 .badge.unprincipled { color: var(--unprincipled); background: var(--unprincipled-bg); border-style: double;
   border-width: 4px; padding-block: 0; border-radius: 4px; }
 .badge.undecided { color: var(--undecided); background: var(--undecided-bg); border-style: dotted; }
+.state.bad, .alarm { color: var(--unprincipled); background: var(--unprincipled-bg); font-weight: 700;
+  border: 3px double currentColor; border-radius: 4px; padding: 0.1rem 0.5rem; white-space: nowrap; }
+.alarm { white-space: normal; margin: 1rem 0; }
 """
 
 __all__ = [

@@ -139,3 +139,14 @@ def test_the_catalogue_is_decided_certified_and_checked(
         monkeypatch.setitem(module.CATALOGUE, "BC", replace(entry, verdict="unprincipled"))
         with pytest.raises(AssertionError, match="BC: declared unprincipled, decided smooth"):
             module.main([])
+
+
+def test_the_sweep_benchmark_prints_json_and_batched_and_single_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    loaded("sweep").main(["--quick", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["runs"], found["steps"], found["dimension"]) == (40, 100, 100)
+    assert found["largest_disagreement"] <= 1e-12
+    assert found["largest_closure_error"] <= 1e-12
+    assert found["least_divergence"] >= -1e-12
+    assert found["batched_seconds"] > 0
+    assert found["matrix_products_seconds"] > 0

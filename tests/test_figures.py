@@ -32,7 +32,17 @@ from PIL import Image
 
 import proxpair
 from figures import plots, report, style, tables
-from figures.data import Inputs, Table, read_table, read_verdicts
+from figures.data import (
+    EXACT_COLUMNS,
+    HYPOTHESIS_COLUMNS,
+    NEGATIVE_COLUMNS,
+    TRANSFORM_COLUMNS,
+    WORST_COLUMNS,
+    Inputs,
+    Table,
+    read_table,
+    read_verdicts,
+)
 from figures.sampling import read_map, trace
 from theory.catalogue import lookup
 from theory.commands import check_entry
@@ -40,7 +50,7 @@ from theory.commands_synthesize import synthesized_dict
 from theory.errors import InputError
 from theory.files import write_csv, write_text
 from verify import train
-from verify.converge import LEDGER_HEADER, SUMMARY_HEADER
+from verify.converge import LEDGER_HEADER, RUNS_HEADER, STATEMENTS_HEADER, SUMMARY_HEADER
 from verify.lowering import lower
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,30 +69,48 @@ def catalogue_row(name: str) -> dict[str, Any]:
 
 
 def write_runs(out: Path) -> None:
-    """Small made-up runs in the files and columns that converge and train write."""
+    """Small made-up runs in the files and columns that converge, its companions and train write."""
     steps = [*range(1, 31), 100, 1000]
-    summary = []
+    summary, runs, statements = [], [], []
     for problem in ("quadratic", "breast-cancer"):
-        for k, method in enumerate(("BC", "BNN")):
+        for k, method in enumerate(("BC", "BNN", "FP")):
+            convex = method == "FP"
             rows = []
             for t in steps:
                 gap = 0.0 if (t == 1000 and k == 0) else (k + 1) / t
-                bound = 3 * (k + 1) / t if k == 0 else ""
-                cells = {"step": t, "closure_error": 1e-17 * k * t, "gap_best": gap, "gap_avg": 2 * gap, "bound": bound}
+                bound = "" if method == "BNN" else 3 * (k + 1) / t
+                cells: dict[str, Any] = {"step": t, "closure_error": 1e-17 * k * t, "gap_best": gap, "bound": bound}
+                cells |= {"gap_mean": 2 * gap, "gap_average": gap * 1.5, "gap_average_next": gap, "flips": t // 2}
+                cells |= {"bound_convex": bound if convex else "", "bound_smooth": 2 * (k + 1) / t if convex else ""}
+                cells |= {"residual": (k + 1) / t**0.5}
                 rows.append([cells.get(c, 0.5) for c in LEDGER_HEADER])
             write_csv(out / "convergence" / f"ledger_{problem}_{method}.csv", LEDGER_HEADER, rows)
-            line: dict[str, Any] = {
-                "problem": problem,
-                "method": method,
-                "verdict": "smooth",
-                "mode": "advance",
-                "steps": 1000,
-            }
-            line |= {"regularizer": "nonconvex", "max_closure_error": 1e-14 * k, "min_D": 0.0, "bound": "", "note": ""}
-            summary.append([line.get(c, 0.25) for c in SUMMARY_HEADER])
+            line: dict[str, Any] = {"problem": problem, "method": method, "verdict": "smooth", "mode": "advance"}
+            line |= {"schedule": "sqrt", "gradient": "exact", "steps": 1000, "seed": 0}
+            same = {"max_closure_error": 1e-14 * k, "min_D": 0.0, "bound": "", "note": ""}
+            summary.append(
+                [
+                    {**line, "regularizer": "convex" if convex else "nonconvex", **same}.get(c, 0.25)
+                    for c in SUMMARY_HEADER
+                ]
+            )
+            own = {"closure_first": 1e-15 * k, "closure_second": 2e-16, "min_D": 0.0, "path": 0.1}
+            own["frank_wolfe"] = "" if convex else 0.2
+            own |= {"slack": -1e-17 if convex else "", "support": 0.0 if convex else ""}
+            runs.append([{**line, **own}.get(c, 0.25) for c in RUNS_HEADER])
+            claims = [("residual", "best"), ("residual", "mean of values"), ("every w", "mean over t")]
+            claims += [("convex", "best"), ("convex", "average"), ("smooth", "average of v_{t+1}")] if convex else []
+            for statement, iterate in claims:
+                found = {"statement": statement, "iterate": iterate, "left": 0.1, "bound": 0.3, "tightest": 0.5}
+                statements.append([{**line, **found, "violated": "no"}.get(c, 0.3) for c in STATEMENTS_HEADER])
     lost = {"problem": "quadratic", "method": "BNN++", "verdict": "smooth", "mode": "none", "note": "F is not monotone"}
+    lost |= {"schedule": "sqrt", "gradient": "exact", "seed": 0}
     summary.append([lost.get(c, "") if c != "steps" else 1000 for c in SUMMARY_HEADER])
+    runs.append([lost.get(c, "") if c != "steps" else 1000 for c in RUNS_HEADER])
     write_csv(out / "convergence" / "summary.csv", SUMMARY_HEADER, summary)
+    write_csv(out / "convergence" / "runs.csv", RUNS_HEADER, runs)
+    write_csv(out / "convergence" / "statements.csv", STATEMENTS_HEADER, statements)
+    write_companions(out)
     curves, ledger, results = [], [], []
     for k, (method, verdict) in enumerate((("BC", "smooth"), ("BNN+", "smooth/unprincipled"))):
         for seed in range(3):
@@ -95,6 +123,62 @@ def write_runs(out: Path) -> None:
     write_csv(out / "networks" / "curves.csv", train.CURVES, curves)
     write_csv(out / "networks" / "ledger.csv", train.LEDGER, ledger)
     write_csv(out / "networks" / "summary.csv", train.SUMMARY, results)
+
+
+def write_companions(out: Path) -> None:
+    """Exact runs, worst cases, dropped hypotheses, transforms and negative factors, made up."""
+    folder = out / "convergence"
+    write_csv(
+        folder / "exact.csv",
+        EXACT_COLUMNS,
+        [
+            ["plane", "BC", "advance", 25, 0, 0, 0.5, ""],
+            ["plane", "BNN+", "", 25, "", "", "", "rational arithmetic needs polynomial pieces"],
+        ],
+    )
+    worst: list[list[Any]] = []
+    for n in (1, 2, 3):
+        for setting, statement, iterate, step, ratio, holds in (
+            ("smooth", "smooth", "average", "1/L", 1.0, "yes"),
+            ("smooth", "smooth", "average", "2/L", 1.0 + n, "no"),
+            ("smooth", "smooth, last iterate", "last", "1/L", 0.8, "yes"),
+            ("pull", "convex", "best", "R/(M sqrt(n))", 1 - 0.1 * n, "yes"),
+            ("PARQ", "last iterate, 2 + 3/2 ln T", "last", "R/(2G sqrt(t))", 0.5, "yes"),
+            ("PARQ-2G", "last iterate, 2 + 3/2 ln T", "last", "R/(2G sqrt(t))", 1.2, "yes"),
+        ):
+            relation = "violated" if ratio > 1.0001 else "tight" if ratio > 0.999 else "upper"
+            worst.append([setting, statement, iterate, n, step, 2.0, 2.0 * ratio, ratio, relation, 1e-9, holds])
+    write_csv(folder / "worst_cases.csv", WORST_COLUMNS, worst)
+    write_csv(
+        folder / "hypotheses.csv",
+        HYPOTHESIS_COLUMNS,
+        [
+            [
+                "smooth",
+                "eta_t <= 1/L",
+                "quadratic, FP",
+                "left/bound",
+                0.4,
+                3.5,
+                "yes",
+                "With eta = 5/(2L) it diverges.",
+            ],
+            ["smooth", "exact gradients", "plane, FP", "left/bound", 0.0, 0.5, "not found", "It was searched for."],
+        ],
+    )
+    write_csv(
+        folder / "transforms.csv", TRANSFORM_COLUMNS, [["tanh", "identity", "1", "quadratic", 3, 1000, 1e-15, 0.9]]
+    )
+    write_csv(
+        folder / "negative.csv",
+        NEGATIVE_COLUMNS,
+        [
+            [t, name, beta, 0.1 * k * (1 - 1 / t), 0.2 * k, 0.5 + k / t]
+            for beta in ("1", "Min(1 + t/50, 10)")
+            for k, name in enumerate(("tanh", "SS"))
+            for t in range(1, 30)
+        ],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +207,8 @@ def inputs(out: Path, rows: list[dict[str, Any]], made: list[dict[str, Any]]) ->
     return Inputs(out, rows, made, NAMES)
 
 
-FIGURES = ("maps", "convergence", "ledger", "curves", "accuracy", "pair-bnn", "pair-bnn-plus", "pair-md-tanh")
+NEW = ("bounds", "residual", "plane", "tightness", "hypotheses", "negative")
+FIGURES = ("maps", "convergence", "ledger", *NEW, "curves", "accuracy", "pair-bnn", "pair-bnn-plus", "pair-md-tanh")
 
 
 # --------------------------------------------------------------------------- files
@@ -193,6 +278,12 @@ def test_a_pdf_has_embedded_fonts_and_no_date(out: Path, name: str) -> None:
         ("pair-bnn", ["proximal map P(x)", "largest", "smallest"]),
         ("convergence", ["step t", "breast-cancer", "gap of the best iterate"]),
         ("accuracy", ["test accuracy after the last epoch (%)", "88.0 ± 1.0"]),
+        ("bounds", ["gap / bound", "FP, quadratic", "BC, quadratic"]),
+        ("residual", ["flips per step", "BNN"]),
+        ("plane", ["latent u", "MD-tanh", "minimiser"]),
+        ("tightness", ["worst case / bound", "smooth", "last iterate, 2 + 3/2 ln T"]),
+        ("hypotheses", ["smooth: eta_t <= 1/L", "without: broken"]),
+        ("negative", ["share of negative factors", "beta = 1"]),
     ],
 )
 def test_a_pdf_has_its_text_as_text(out: Path, name: str, words: list[str]) -> None:
@@ -218,7 +309,7 @@ def test_a_png_is_drawn_at_200_dpi_without_a_date(out: Path, name: str) -> None:
         assert set(image.info) <= {"dpi", "Title"}
 
 
-@pytest.mark.parametrize("name", ["maps", "convergence", "accuracy", "pair-bnn", "pair-bnn-plus"])
+@pytest.mark.parametrize("name", ["maps", "convergence", *NEW, "accuracy", "pair-bnn", "pair-bnn-plus"])
 def test_redrawing_from_the_csv_file_alone_gives_the_same_bytes(
     out: Path, inputs: Inputs, name: str, tmp_path: Path
 ) -> None:
@@ -290,7 +381,20 @@ def test_every_point_of_the_csv_file_is_in_the_picture(inputs: Inputs, name: str
 
 
 @pytest.mark.parametrize(
-    ("name", "keys"), [("ledger", ("position", "largest_closure_error")), ("convergence", ("step", "value"))]
+    ("name", "keys"),
+    [
+        ("ledger", ("position", "largest_closure_error")),
+        ("convergence", ("step", "value")),
+        ("bounds", ("step", "gap")),
+        ("bounds", ("step", "bound")),
+        ("bounds", ("step", "ratio")),
+        ("residual", ("step", "residual")),
+        ("residual", ("step", "flips_per_step")),
+        ("plane", ("x", "y")),
+        ("tightness", ("n", "ratio")),
+        ("negative", ("step", "negative")),
+        ("negative", ("step", "mean_u")),
+    ],
 )
 def test_every_value_of_the_csv_file_is_in_the_picture(inputs: Inputs, name: str, keys: tuple[str, str]) -> None:
     table, figure = drawn(inputs, name)
@@ -298,8 +402,40 @@ def test_every_value_of_the_csv_file_is_in_the_picture(inputs: Inputs, name: str
         (float(r[keys[0]]), float(r[keys[1]])) for r in table.rows if float(r[keys[1]]) > 1e-10 or name == "ledger"
     }
     wanted = {p for p in wanted if p[1] > 0}
-    assert len(wanted) > 20
+    assert len(wanted) > (5 if name == "tightness" else 20)
     assert wanted <= points_of(figure)
+
+
+def test_the_bounds_figure_takes_the_statement_of_each_run(inputs: Inputs) -> None:
+    table, _ = drawn(inputs, "bounds")
+    assert {(r["method"], r["iterate"]) for r in table.rows} == {
+        *(("BC", "best, residual bound"), ("BC", "mean of values, residual bound")),
+        *(("FP", "best, convex bound"), ("FP", "average, convex bound")),
+        ("FP", "average of v_{t+1}, smooth bound"),
+    }
+    for r in table.rows:
+        assert float(r["ratio"]) == pytest.approx(float(r["gap"]) / float(r["bound"]))
+
+
+def test_tightness_keeps_to_the_hypotheses(inputs: Inputs) -> None:
+    table, _ = drawn(inputs, "tightness")
+    assert {r["step"] for r in table.where(setting="smooth")} == {"1/L"}
+
+
+def test_hypotheses_are_drawn_with_and_without(inputs: Inputs) -> None:
+    _, figure = drawn(inputs, "hypotheses")
+    assert {(0.4, 1.0), (3.5, 1.0), (1e-3, 0.0), (0.5, 0.0)} <= points_of(figure)
+
+
+def test_contours_are_level_sets_of_f(inputs: Inputs) -> None:
+    from verify.problems import problem
+
+    table, _ = drawn(inputs, "plane")
+    contours = [r for r in table.rows if r["kind"].startswith("contour")]
+    assert len(contours) > 200
+    for r in contours:
+        value = problem("plane").value(np.array([float(r["x"]), float(r["y"])]))
+        assert float(value) == pytest.approx(float(r["kind"].split()[1]), rel=1e-9)
 
 
 def test_ties_are_filled_and_limits_open(inputs: Inputs) -> None:
@@ -562,7 +698,8 @@ def wrong_with_page(text: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["index.html", "tables/catalogue.html", "tables/convergence.html", "tables/networks.html"]
+    "name",
+    ["index.html", "theorems.html", "tables/catalogue.html", "tables/convergence.html", "tables/networks.html"],
 )
 def test_a_page_is_whole(out: Path, name: str) -> None:
     assert wrong_with_page((out / name).read_text(), out) == []
@@ -724,6 +861,10 @@ def run_figures(*words: str) -> int:
         (["pair-bnn"], "proxpair paper"),
         (["convergence"], "proxpair converge"),
         (["ledger"], "proxpair converge"),
+        *(([name], "proxpair converge") for name in ("bounds", "residual", "plane")),
+        (["tightness"], "proxpair worst-case"),
+        (["hypotheses"], "proxpair hypotheses"),
+        (["negative"], "proxpair transforms"),
         (["curves"], "proxpair train"),
         (["accuracy"], "proxpair train"),
         (["nothing"], "maps, convergence"),

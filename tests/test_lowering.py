@@ -227,3 +227,27 @@ def test_no_value_and_infinite_values() -> None:
 
 def test_the_function_is_compiled_once() -> None:
     assert lower(parse("sign(x)", {})) is lower(parse("sign(x)", {}))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(sorted(CATALOGUE)),
+    st.lists(
+        st.floats(-1e6, 1e6)
+        | st.sampled_from(
+            [0.0, -0.0, 1.0, -1.0, 0.5, 2.399357280515],
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+)
+def test_plain_evaluation_gives_the_bits_of_the_careful_one(name: str, xs: list[float]) -> None:
+    """With one NaN among them no element is evaluated by the plain path alone."""
+    pair = CATALOGUE[name].pair()
+    for m in (pair.forward, pair.backward):
+        if m.windowed:
+            continue
+        x = np.array(xs)
+        quick, careful = lower(m)(x), lower(m)(np.append(x, np.nan))
+        assert np.isnan(careful[-1])
+        assert quick.tobytes() == careful[:-1].tobytes()

@@ -11,7 +11,7 @@ from shortened import first_entries
 import proxpair
 from theory.catalogue import CATALOGUE
 
-SMALL = ["--seed", "3", "--steps", "30", "--epochs", "1", "--seeds", "2"]
+SMALL = ["--seed", "3", "--steps", "30", "--epochs", "1", "--seeds", "2", "--worst", "1"]
 
 
 def tree(folder: Path) -> dict[str, bytes]:

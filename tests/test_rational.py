@@ -50,7 +50,8 @@ PAIRS = {
     "falling backward": ("sign(x)", "-1"),
 }
 MODES = {
-    "advance": {"FP", "BC", "BNN", "ternary", "soft threshold", "clip", "clip, lipschitz", "half"},
+    "advance": {"FP", "BC", "BNN", "ternary", "soft threshold", "clip", "clip, lipschitz", "half"}
+    | {"PC", "hard threshold", "four levels"},
     "sign-field": {"LeakySTE", "triangle", "falling backward"},
 }
 
@@ -186,7 +187,7 @@ def test_the_command_writes_differences_that_are_0(tmp_path: Path, capsys: pytes
     assert made_twice[0] == made_twice[1]
     rows = list(csv.DictReader(made_twice[0].decode().splitlines()))
     assert [(r["problem"], r["method"]) for r in rows] == [
-        (p, m) for p in ("quadratic", "plane") for m in ("BC", "PC", "BNN++")
+        (p, m) for p in ("quadratic", "plane", "modulus") for m in ("BC", "PC", "BNN++")
     ]
     for r in rows:
         if r["method"] == "BNN++":

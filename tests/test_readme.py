@@ -32,7 +32,7 @@ def examples(text: str) -> list[list[tuple[str, str]]]:
 
 def run(command: str, folder: Path) -> str:
     words = shlex.split(command)[1:]
-    if words[0] in {"converge", "train", "paper", "figures"}:
+    if words[0] in {"converge", "hypotheses", "transforms", "worst-case", "theorems", "train", "paper", "figures"}:
         words += ["--out", str(folder)]
     out = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):

@@ -6,30 +6,44 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from theory.errors import InputError
 
 
-def write_bytes(path: str | Path, data: bytes) -> Path:
-    """Write a whole file atomically, making its folder. Raises `InputError` if it cannot be written."""
-    target = Path(path)
+def write_together(files: Mapping[str | Path, bytes]) -> None:
+    """Write several files, all under temporary names first: a disk that fills leaves every earlier file as it was.
+
+    Makes their folders. Raises `InputError` if one cannot be written.
+    """
+    waiting: list[tuple[str, Path]] = []
+    target = Path()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
+            for name, data in files.items():
+                target = Path(name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+                waiting.append((temporary, target))
+                with os.fdopen(handle, "wb") as out:
+                    out.write(data)
+                os.chmod(temporary, 0o644)
+            for temporary, target in waiting:
+                os.replace(temporary, target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            for temporary, _ in waiting:
+                Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
-    return target
+
+
+def write_bytes(path: str | Path, data: bytes) -> Path:
+    """Write a whole file atomically, making its folder. Raises `InputError` if it cannot be written."""
+    write_together({path: data})
+    return Path(path)
 
 
 def is_folder(path: str | Path) -> bool:

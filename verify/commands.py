@@ -8,53 +8,114 @@ from typing import Annotated
 
 import typer
 
+PROBLEM_NAMES = (
+    *("quadratic", "diabetes", "breast-cancer", "plane", "spectrum", "binary", "lasso", "huber"),
+    *("wide", "wide-least-squares", "wine", "modulus"),
+)
+"""The names of `verify.problems.PROBLEMS`, for the help: that module imports numpy."""
+
 
 def converge(
     methods: Annotated[
         list[str] | None, typer.Argument(metavar="[METHOD]...", help="Catalogue names; without one, the usual eight.")
     ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option("--pair", help="A catalogue name, or 'FORWARD ; BACKWARD' as expressions in x; may be repeated."),
+    ] = None,
     problem: Annotated[
         list[str] | None,
         typer.Option(
-            "--problem",
-            help="quadratic, diabetes, breast-cancer (all three without it), plane, spectrum, binary, lasso or huber; "
-            "may be repeated.",
+            "--problem", help=f"One of {', '.join(PROBLEM_NAMES)}; may be repeated. The first three without it."
+        ),
+    ] = None,
+    schedule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--schedule",
+            help="sqrt (1/(L sqrt(t)), the usual one), constant, half, harmonic, summable, beyond, or a formula in t, "
+            "L, G, N; may be repeated.",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of each run: 1000, with --exact 25.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Starting points of each run: 3, with --exact 1.")
+    ] = None,
+    gradient: Annotated[
+        str, typer.Option("--gradient", help="exact, or stochastic: minibatches of rows, or noise where f has none.")
+    ] = "exact",
+    sharpness: Annotated[
+        str, typer.Option("--sharpness", help="beta_t, a formula in t: the transform at step t is T(beta_t v).")
+    ] = "",
     exact: Annotated[
-        bool, typer.Option("--exact", help="Rational arithmetic: differences exactly 0 (plane and quadratic).")
+        bool,
+        typer.Option("--exact", help="Rational arithmetic: differences exactly 0 (plane, quadratic and modulus)."),
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the starting points.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of every random choice; runs use it and those after it.")
+    ] = 0,
+    backend: Annotated[
+        str, typer.Option("--backend", help="loky (processes of this machine), dask or ray (a cluster).")
+    ] = "loky",
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes that compute batches.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a dask or ray cluster.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for convergence/*.csv.")] = Path("out"),
 ) -> None:
-    """Run methods on convex problems with the convergence ledger on, and write it as CSV.
+    """Run pairs on convex problems with the convergence ledger on, and write it as CSV.
+
+    A killed run goes on from its checkpoints when the same command is given again, to the same bytes.
 
     Example: proxpair converge BC BNN --problem diabetes --steps 200
     """
     from theory.console import progress
+    from theory.errors import InputError
     from verify import converge as experiment
     from verify.problems import USUAL
+    from verify.runs import Backend
+    from verify.schedules import USUAL_SCHEDULE
 
+    chosen = [*(methods or ()), *(pair or ())] or list(experiment.METHODS)
+    if gradient not in ("exact", "stochastic"):
+        raise InputError(f"--gradient: exact or stochastic was expected, not {gradient[:40]!r}")
     if exact:
-        _exactly(methods or experiment.METHODS, problem, steps, seed, out)
+        given = {"--schedule": schedule, "--seeds": seeds, "--sharpness": sharpness, "--scheduler": scheduler}
+        refused = [name for name, value in given.items() if value]
+        if refused or gradient == "stochastic":
+            raise InputError(f"{(refused or ['--gradient stochastic'])[0]} does not go with --exact")
+        _exactly(chosen, problem, steps, seed, out)
         return
-    steps = experiment.STEPS if steps is None else steps
-    todo = experiment.plan(methods or experiment.METHODS, problem or USUAL, steps, seed)
+    todo = experiment.plan(
+        chosen,
+        problem or USUAL,
+        experiment.STEPS if steps is None else steps,
+        seed,
+        schedule or (USUAL_SCHEDULE,),
+        experiment.SEEDS if seeds is None else seeds,
+        gradient == "stochastic",
+        sharpness,
+    )
+    where = Backend(backend, jobs, scheduler)
     with progress() as bar:
         task = bar.add_task("convergence", total=todo.total)
-        summary = experiment.execute(todo, out, lambda done: bar.advance(task, done))
-    typer.echo(f"{'problem':<15}{'method':<12}{'verdict':<14}{'best gap':>10}{'mean gap':>10}{'bound':>10}  ledger")
+        summary = experiment.execute(todo, out, lambda done: bar.advance(task, done), where)
+    several = len(todo.schedules) > 1
+    width = max(12, *(len(p.name) + 2 for p in todo.pairs))
+    extra = f"{'schedule':<16}" if several else ""
+    head = f"{'problem':<15}{'method':<{width}}{extra}{'verdict':<14}"
+    typer.echo(f"{head}{'best gap':>10}{'mean gap':>10}{'bound':>10}  ledger")
     for row in summary:
         cell = dict(zip(experiment.SUMMARY_HEADER, row, strict=True))
-        numbers = "".join(_number(cell[k], ".3g").rjust(10) for k in ("gap_best", "gap_avg", "bound"))
+        numbers = "".join(_number(cell[k], ".3g").rjust(10) for k in ("gap_best", "gap_mean", "bound"))
         error = cell["max_closure_error"]
         if not isinstance(error, float):
             closes = f"none: {cell['note']}"
         else:
             # the note of a run says when closing, D_t >= 0 or an inequality fails
             closes = str(cell["note"]) if "THE LEDGER FAILS" in str(cell["note"]) else "closes to 1e-12, D >= 0"
-        typer.echo(f"{cell['problem']:<15}{cell['method']:<12}{cell['verdict']:<14}{numbers}  {closes}")
+        extra = f"{cell['schedule']:<16}" if several else ""
+        typer.echo(f"{cell['problem']:<15}{cell['method']:<{width}}{extra}{cell['verdict']:<14}{numbers}  {closes}")
     typer.echo(f"written to {out / 'convergence'}")
 
 

@@ -1,36 +1,41 @@
-"""The convergence experiment: every method on every convex problem, with the ledger on.
+"""The convergence experiment: pairs x problems x schedules x seeds, with the ledger on, written as CSV.
 
-Step sizes are eta_t = 1/(L sqrt(t)) with exact gradients, so the bound of MATH.md, section 4,
-vanishes for a convex r. Gaps are F~(v) - F~(w) with F~ = f o T + r where mu advances and f o T where it
-does not; w is the comparator of `reference`. ``gap_best`` and ``gap_last`` are the least and the latest
-value, ``gap_avg`` the eta-weighted mean of the values (for convex F~ an upper bound of the value
-at the mean). ``bound`` = (D_1(w) + sum D_{t+1}(v_t)) / sum eta is written only where it is one: T affine,
-g the gradient of f o T.
+Gaps are F~(v) - F~(w) with F~ = f o T + r where mu advances and f o T where it does not; w is the comparator of
+`verify.references`. Best, averaged and last iterate are kept apart: ``gap_best`` and ``gap_last`` are the least and
+the latest value, ``gap_mean`` the eta-weighted mean of the values, ``gap_average`` the value at the
+eta-weighted mean of v_1..v_t, ``gap_average_next`` at that of v_2..v_{t+1}. ``bound``, which is
+(D_1(w) + sum D_{t+1}(v_t)) / sum eta, is written only where it is one: T affine, g the gradient of f o T.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from theory.catalogue import lookup
 from theory.decision import decide
 from theory.errors import InputError
-from theory.files import write_csv
-from verify.ledger import TOLERANCE, Ledger, Row, domain, scalars
-from verify.lowering import lower
-from verify.problems import PROBLEMS, USUAL, Array, Problem, problem
-from verify.proxconnect import Scheme, scheme
+from theory.files import csv_text, write_together
+from verify.ledger import STEP_TOLERANCE, TOLERANCE
+from verify.problems import USUAL, Array, Problem, problem
+from verify.proxconnect import Scheme
+from verify.runs import Backend, PairSpec, Results, Shard, cut, keep_only, pair_spec, scheme_of
+from verify.runs import execute as execute_shards
+from verify.schedules import USUAL_SCHEDULE, schedule, step_sizes
+from verify.shards import clear_temporaries
+from verify.statements import STATEMENTS, Finding, findings, fitted_order, refusal
 
 METHODS = ("FP", "BC", "PC", "BNN", "BNN+", "BNN++", "MD-tanh", "ApproxSign")
 STEPS, MOST_STEPS = 1000, 1_000_000
-STARTS = 3
-"""Random starting points carried along in one batch; the CSV files show the first."""
+SEEDS, MOST_SEEDS = 3, 100_000
+"""Random starting points; the ledger files show the first."""
+MOST_RUNS = 200_000
+"""Runs of one experiment: their marks take 4 GiB."""
 
 LEDGER_HEADER = (
     "step",
@@ -43,9 +48,13 @@ LEDGER_HEADER = (
     "abs_sum",
     "closure_error",
     "gap_best",
-    "gap_avg",
+    "gap_mean",
+    "gap_average",
+    "gap_average_next",
     "gap_last",
     "bound",
+    "bound_convex",
+    "bound_smooth",
     "residual",
     "flips",
     "min_D",
@@ -56,205 +65,75 @@ SUMMARY_HEADER = (
     "verdict",
     "mode",
     "regularizer",
+    "schedule",
+    "gradient",
     "steps",
+    "seeds",
     "max_closure_error",
     "min_D",
+    "support",
     "gap_best",
-    "gap_avg",
+    "gap_mean",
     "gap_last",
     "bound",
+    "residual",
+    "flips",
+    "negative",
     "note",
+)
+RUNS_HEADER = (
+    "problem",
+    "method",
+    "schedule",
+    "gradient",
+    "seed",
+    "steps",
+    "mode",
+    "closure_first",
+    "closure_second",
+    "min_D",
+    "slack",
+    "support",
+    "gap_best",
+    "gap_mean",
+    "gap_average",
+    "gap_average_next",
+    "gap_last",
+    "eta_sum",
+    "residual",
+    "flips",
+    "negative",
+    "path",
+    "frank_wolfe",
+    "longest_u",
+)
+STATEMENTS_HEADER = (
+    "problem",
+    "method",
+    "schedule",
+    "gradient",
+    "seed",
+    "statement",
+    "iterate",
+    "left",
+    "bound",
+    "ratio",
+    "tightest",
+    "violated",
+    "order",
+    "order_low",
+    "order_high",
 )
 _NOT_A_BOUND = "T is not affine, so f o T need not be convex: no bound of the gap"
 _FIELD = "T = id, P = F, and g = B*grad f is no gradient of f: the identity holds, but bounds no gap"
 
 
-# --------------------------------------------------------------------------- comparators
+# --------------------------------------------------------------------------- what is asked for
 
 
-def _objective(of: Problem, run: Scheme) -> Callable[[Array], Array]:
-    """F~ on arrays (..., d)."""
-    r = lower(run.regularizer) if run.regularizer is not None and run.advances else None
-
-    def value(v: Array) -> Array:
-        f = of.value(run.transform(v))
-        return f if r is None else np.asarray(f + np.sum(r(v), axis=-1))
-
-    return value
-
-
-def reference(of: Problem, run: Scheme) -> Array:
-    """A comparator w (d,) with r(w) finite: f's minimiser projected onto dom r, then improved.
-
-    First coordinates move to other intervals of dom r while F~ falls (see `_moves`), then L-BFGS-B
-    lowers F~ within the intervals (only where F~ is smooth there). It need not be a global minimiser
-    of a nonconvex F~, so a gap can be negative.
-    """
-    if run.regularizer is None:
-        return of.minimiser
-    spans = domain(run.regularizer)
-    choices = np.stack([np.clip(of.minimiser, lo, hi) for lo, hi in spans])  # (intervals, d)
-    picked = np.argmin(np.abs(choices - of.minimiser), axis=0)
-    w = np.take_along_axis(choices, picked[None], axis=0)[0]
-    value = _objective(of, run)
-    best = float(value(w))
-    for _ in range(4 * of.dimension if len(spans) > 1 else 0):
-        moves = _moves(picked, len(spans))
-        trial = np.take_along_axis(choices, moves, axis=0)
-        values = value(trial)
-        k = int(np.argmin(values))
-        if not values[k] < best:
-            break
-        best, w, picked = float(values[k]), trial[k], moves[k]
-    bounds = [spans[k] for k in picked]
-    if run.mode == "sign-field" or all(lo == hi for lo, hi in bounds) or not _smooth_objective(run):
-        return w
-    return _polished(of, run, w, bounds, best)
-
-
-def _moves(picked: Array, intervals: int) -> Array:
-    """Choices of intervals (M, d) to try from ``picked`` (d,).
-
-    All there are if they are few, else those that differ in one coordinate, or in two where that
-    is still a small batch.
-    """
-    d, k = len(picked), np.arange(intervals)
-    if intervals**d <= 4096:
-        return np.stack(np.unravel_index(np.arange(intervals**d), (intervals,) * d), axis=-1)
-    if intervals * d > 128:
-        one = np.broadcast_to(picked, (intervals, d, d)).copy()
-        np.einsum("kii->ki", one)[...] = k[:, None]
-        return one.reshape(-1, d)
-    two = np.broadcast_to(picked, (intervals, intervals, d, d, d)).copy()
-    np.einsum("kliji->klij", two)[...] = k[:, None, None, None]
-    np.einsum("klijj->klij", two)[...] = k[None, :, None, None]
-    return two.reshape(-1, d)
-
-
-def _smooth_objective(run: Scheme) -> bool:
-    r = run.regularizer
-    return not run.advances or (r is not None and all(not e.free_symbols for e in r.exprs))
-
-
-def _polished(of: Problem, run: Scheme, w: Array, bounds: list[tuple[float, float]], best: float) -> Array:
-    """L-BFGS-B on f o T from w within the bounds; w itself unless the value falls."""
-    from scipy.optimize import minimize
-
-    def both(v: Array) -> tuple[float, Array]:
-        at = run.transform(v)
-        return float(of.value(at)), run.factor(v, v) * of.gradient(at)
-
-    found = minimize(both, w, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-12})
-    return np.asarray(found.x) if float(found.fun) < best else w
-
-
-# --------------------------------------------------------------------------- one run
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """Gaps after a step, each (S,)."""
-
-    best: Array
-    average: Array
-    last: Array
-
-
-def step_sizes(of: Problem, steps: int) -> Array:
-    """eta_t = 1/(L sqrt(t)), t = 1..steps."""
-    return np.asarray(of.step / np.sqrt(np.arange(1.0, steps + 1)))
-
-
-def starting_points(of: Problem, seed: int, starts: int = STARTS) -> Array:
-    """u_1 of shape (starts, d), standard normal times 1/2: the same for every method."""
-    key = [seed, list(PROBLEMS).index(of.name)]
-    return np.asarray(0.5 * np.random.default_rng(key).standard_normal((starts, of.dimension)))
-
-
-def follow(of: Problem, run: Scheme, start: Array, etas: Array, comparator: Array) -> Iterator[tuple[Gaps, Row | None]]:
-    """Run PC++ and yield the gaps and the ledger (None in mode ``none``) after every step."""
-    value = _objective(of, run)
-    base = value(comparator) if run.regularizer is not None else of.value(comparator)
-    u, mu = start, 1.0
-    v = run.prox.at(mu)(u)
-    book = None
-    if run.regularizer is not None:
-        grid = scalars(run.regularizer)
-        book = Ledger(u, v, comparator, lower(run.regularizer), grid, mu, convex=run.convex is True)
-    best, weighted, weight = np.full(len(start), np.inf), np.zeros(len(start)), 0.0
-    for eta in map(float, etas):
-        gap = value(v) - base
-        best, weighted, weight = np.minimum(best, gap), weighted + eta * gap, weight + eta
-        g = run.factor(u, v) * of.gradient(run.transform(v))
-        u = u - eta * g
-        mu = mu + eta if run.advances else mu
-        v = run.prox.at(mu)(u)
-        row = None
-        if book is not None:
-            book.step(eta, g, u, v, mu)
-            row = book.row(eta)
-        yield Gaps(best, weighted / weight, gap), row
-
-
-# --------------------------------------------------------------------------- the experiment
-
-
-def _regularizer_word(run: Scheme) -> str:
-    if run.regularizer is None:
-        return "none"
-    return {True: "convex", False: "nonconvex", None: "undecided"}[run.convex]
-
-
-def _note(run: Scheme, sound: bool) -> str:
-    if run.mode == "none":
-        return run.reason
-    parts = [] if sound else ["THE LEDGER FAILS: it does not close, or some D_t is negative"]
-    parts += [run.reason] if run.reason else []
-    if run.mode == "sign-field":
-        parts.append(_FIELD)
-    elif not run.affine:
-        parts.append(_NOT_A_BOUND)
-    return "; ".join(parts)
-
-
-def _one(
-    of: Problem, run: Scheme, seed: int, steps: int, progress: Callable[[int], None]
-) -> tuple[list[tuple[Any, ...]], tuple[Any, ...], bool]:
-    """The rows of one ledger file (none in mode ``none``), the numbers of its summary line, and whether it is sound."""
-    comparator = reference(of, run)
-    etas = step_sizes(of, steps)
-    bounded = run.affine and run.mode in ("advance", "fixed")
-    rows: list[tuple[Any, ...]] = []
-    closure, last_gaps, last_row = 0.0, None, None
-    for t, (gaps, row) in enumerate(follow(of, run, starting_points(of, seed), etas, comparator), start=1):
-        last_gaps, last_row = gaps, row
-        if row is not None:
-            closure = max(closure, float(row.closure.max()), float(row.closure_second.max()))
-            rows.append(_ledger_row(t, gaps, row, bounded))
-        if t % 100 == 0 or t == steps:
-            progress((t - 1) % 100 + 1)
-    assert last_gaps is not None
-    gap_cells = tuple(float(g[0]) for g in (last_gaps.best, last_gaps.average, last_gaps.last))
-    if last_row is None:
-        return rows, ("", "", *gap_cells, ""), True
-    sound = closure <= TOLERANCE and min(last_row.min_d.min(), last_row.slack.min()) >= -TOLERANCE
-    bound = float(last_row.bound[0]) if bounded else ""
-    return rows, (closure, float(last_row.min_d.min()), *gap_cells, bound), sound
-
-
-def _ledger_row(t: int, gaps: Gaps, row: Row, bounded: bool) -> tuple[Any, ...]:
-    first = (row.left, row.d_first, row.d_last, row.d_sum, row.abs_sum, row.closure)
-    return (
-        t,
-        row.eta,
-        row.mu,
-        *(float(a[0]) for a in first),
-        *(float(a[0]) for a in (gaps.best, gaps.average, gaps.last)),
-        float(row.bound[0]) if bounded else "",
-        float(row.residual[0]),
-        int(row.flips[0]),
-        float(row.min_d[0]),
-    )
+@lru_cache(maxsize=256)
+def _grade(spec: PairSpec) -> str:
+    return decide(spec.pair()).grade
 
 
 def check_arguments(seed: int, steps: int, most: int = MOST_STEPS) -> None:
@@ -267,54 +146,347 @@ def check_arguments(seed: int, steps: int, most: int = MOST_STEPS) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment consists of, checked: catalogue names without repetition, and problems."""
+    """What an experiment consists of, checked: pairs and problems without repetition, schedules, seeds."""
 
-    methods: tuple[str, ...]
+    pairs: tuple[PairSpec, ...]
     problems: tuple[Problem, ...]
     steps: int
     seed: int
+    schedules: tuple[str, ...] = (USUAL_SCHEDULE,)
+    seeds: int = SEEDS
+    stochastic: bool = False
+    sharpness: str = ""
 
     @property
     def total(self) -> int:
         """Steps of all runs together."""
-        return len(self.methods) * len(self.problems) * self.steps
+        return len(self.pairs) * len(self.problems) * len(self.schedules) * self.seeds * self.steps
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The grid cut into batches."""
+        whole = Shard(
+            self.pairs,
+            tuple(of.name for of in self.problems),
+            self.schedules,
+            tuple(range(self.seed, self.seed + self.seeds)),
+            self.steps,
+            self.stochastic,
+            self.sharpness,
+            # brute-force minimisers at the start, the middle and the end of every run
+            deep_every=max(1, math.ceil(self.steps / 2)),
+        )
+        return cut(whole)
 
 
-def plan(methods: Sequence[str] = METHODS, problems: Sequence[str] = USUAL, steps: int = STEPS, seed: int = 0) -> Plan:
-    """Check what is asked for.
+def plan(
+    methods: Sequence[str] = METHODS,
+    problems: Sequence[str] = USUAL,
+    steps: int = STEPS,
+    seed: int = 0,
+    schedules: Sequence[str] = (USUAL_SCHEDULE,),
+    seeds: int = SEEDS,
+    stochastic: bool = False,
+    sharpness: str = "",
+) -> Plan:
+    """Check what is asked for. ``methods``: catalogue names, or FORWARD ; BACKWARD.
 
-    Raises `InputError` on an unknown method or problem, steps outside 1..1,000,000, or a negative seed.
+    Raises `InputError` on an unknown method, problem or schedule, a pair that cannot be read, a schedule with a step
+    size that is not positive, steps outside 1..1,000,000, seeds outside 1..100,000, or a negative seed.
     """
     check_arguments(seed, steps)
-    names = dict.fromkeys(lookup(m).name for m in methods)
-    return Plan(tuple(names), tuple(problem(name) for name in dict.fromkeys(problems)), steps, seed)
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(f"the number of seeds must be between 1 and {MOST_SEEDS}, not {seeds}")
+    pairs = tuple(dict.fromkeys(pair_spec(m) for m in methods))
+    known = tuple(problem(name) for name in dict.fromkeys(problems))
+    names = tuple(dict.fromkeys(schedules))
+    runs = len(pairs) * len(known) * len(names) * seeds
+    if runs > MOST_RUNS:
+        raise InputError(f"at most {MOST_RUNS} runs make one experiment, these are {runs}: ask for fewer seeds")
+    for of in known:
+        for text in (*names, *([sharpness] if sharpness else [])):
+            step_sizes(of, schedule(text), steps)
+    return Plan(pairs, known, steps, seed, names, seeds, stochastic, sharpness)
 
 
-def execute(todo: Plan, out: str | Path, progress: Callable[[int], None] = lambda _: None) -> list[tuple[Any, ...]]:
-    """Run a plan and write DIR/convergence/*.csv; returns the summary's rows.
+# --------------------------------------------------------------------------- results, cell by cell
 
-    ``progress`` is called with the number of steps done since its last call (`Plan.total` in all). One
-    ledger file per run with a ledger (first of the `STARTS` starts); ``max_closure_error`` (of both identities)
-    and ``min_D`` of the summary cover all starts. Raises `InputError` if a run diverges.
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one pair on one problem with one schedule, over all seeds.
+
+    ``found``: the fields of `verify.sweep.Trace` over the marks (M, S), those of w (M, 2, S).
+    """
+
+    spec: PairSpec
+    of: Problem
+    schedule: str
+    seeds: tuple[int, ...]
+    stochastic: bool
+    found: Results
+
+    @property
+    def how(self) -> Scheme:
+        return scheme_of(self.spec)
+
+    @property
+    def first(self) -> dict[str, Array]:
+        """The fields at the first comparator, each (M, S)."""
+        return {name: a[:, 0] if a.ndim == 3 else a for name, a in self.found.items() if name != "step"}
+
+    @property
+    def gradient(self) -> str:
+        return "stochastic" if self.stochastic else "exact"
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What the ledger finds wrong with these runs; empty if nothing."""
+        if self.how.regularizer is None:
+            return ()
+        f = self.found
+        steps = f["step"].astype(int)
+        etas = step_sizes(self.of, schedule(self.schedule), int(steps[-1]))[steps - 1]
+        grown: Any = f["eta_sum"] if self.how.advances else 0.0
+        tests = {
+            "identity (I) does not close": float(f["closure"].max()) <= TOLERANCE,
+            "identity (II) does not close": float(f["closure_second"].max()) <= TOLERANCE,
+            "a step is not eta_t g_t": float(f["step_error"][-1].max()) <= STEP_TOLERANCE,
+            "some D_t is negative": float(f["min_d"][-1].min()) >= -TOLERANCE,
+            "an inequality for convex r fails": float(f["slack"][-1].min()) >= -TOLERANCE,
+            "s_t is no subgradient of r": float(f["support"][-1].min()) >= -TOLERANCE,
+            "the step sizes are not those of the schedule": bool(np.all(f["eta"] == etas[:, None])),
+            "mu_t is not 1 + sum eta": bool(np.all(np.abs(f["mu"] - 1.0 - grown) <= 1e-9 * f["mu"])),
+        }
+        return tuple(name for name, passed in tests.items() if not passed)
+
+    def findings(self, steps: int) -> list[Finding]:
+        """The corollaries on these runs; none where T moves."""
+        etas = step_sizes(self.of, schedule(self.schedule), steps)
+        return list(findings(self.first, self.how, self.of, etas, self.seeds, self.stochastic))
+
+
+def cells(todo: Plan, results: Sequence[Results]) -> list[Cell]:
+    """The results of `Plan.shards`, put together: problem by problem, pair by pair, schedule by schedule."""
+    parts: dict[tuple[str, PairSpec, str], list[tuple[tuple[int, ...], Results]]] = {}
+    for shard, found in zip(todo.shards, results, strict=True):
+        shape = (len(shard.pairs), len(shard.problems), len(shard.schedules), len(shard.seeds))
+        for a, spec in enumerate(shard.pairs):
+            for p, name in enumerate(shard.problems):
+                for k, text in enumerate(shard.schedules):
+                    own = {
+                        field: values
+                        if field == "step"
+                        else values.reshape(*values.shape[:-1], *shape)[..., a, p, k, :]
+                        for field, values in found.items()
+                    }
+                    parts.setdefault((name, spec, text), []).append((shard.seeds, own))
+    made = []
+    for of in todo.problems:
+        for spec in todo.pairs:
+            for text in todo.schedules:
+                pieces = parts[of.name, spec, text]
+                joined = {
+                    field: pieces[0][1][field]
+                    if field == "step"
+                    else np.concatenate([own[field] for _, own in pieces], axis=-1)
+                    for field in pieces[0][1]
+                }
+                seeds = tuple(s for some, _ in pieces for s in some)
+                made.append(Cell(spec, of, text, seeds, todo.stochastic, joined))
+    return made
+
+
+# --------------------------------------------------------------------------- tables
+
+
+def _regularizer_word(run: Scheme) -> str:
+    if run.regularizer is None:
+        return "none"
+    return {True: "convex", False: "nonconvex", None: "undecided"}[run.convex]
+
+
+def _note(run: Scheme, failures: Sequence[str], sharpness: str) -> str:
+    if run.mode == "none":
+        return run.reason
+    parts = [f"THE LEDGER FAILS: {', '.join(failures)}"] if failures else []
+    parts += [run.reason] if run.reason else []
+    if run.mode == "sign-field":
+        parts.append(_FIELD)
+    elif not run.affine:
+        parts.append(_NOT_A_BOUND)
+    if sharpness:
+        parts.append(f"T moves with beta_t = {sharpness}")
+    return "; ".join(parts)
+
+
+def _number(value: float) -> float | str:
+    """A cell of a table: blank where there is no number."""
+    return value if math.isfinite(value) else ""
+
+
+def _ledger_rows(cell: Cell) -> list[tuple[Any, ...]]:
+    """The first seed's ledger over the marks."""
+    f = {name: a[:, 0] for name, a in cell.first.items()}
+    etas = np.array([1.0])
+    bounded = {name: not refusal(name, cell.how, cell.of, etas * 0, cell.stochastic) for name in ("convex", "residual")}
+    bounds = {s.name: s.bound_of(f) for s in STATEMENTS}
+    smooth = any(x.statement.name == "smooth" for x in cell.findings(int(cell.found["step"][-1])))
+    rows = []
+    for i, step in enumerate(cell.found["step"].astype(int).tolist()):
+        head = (f[name][i] for name in ("eta", "mu", "left", "d_first", "d_last", "d_sum", "abs_sum", "closure"))
+        gaps = (f[name][i] for name in ("best", "mean", "average", "average_next", "last"))
+        rows.append(
+            (
+                step,
+                *map(float, head),
+                *(_number(float(g)) for g in gaps),
+                float(bounds["residual"][i]) if bounded["residual"] else "",
+                float(bounds["convex"][i]) if bounded["convex"] else "",
+                float(bounds["smooth"][i]) if smooth else "",
+                float(f["residual"][i]),
+                int(f["flips"][i]),
+                float(f["min_d"][i]),
+            )
+        )
+    return rows
+
+
+def _summary_row(cell: Cell, sharpness: str) -> tuple[Any, ...]:
+    how, f = cell.how, {name: a[-1] for name, a in cell.first.items()}
+    closing = (cell.found["closure"], cell.found["closure_second"])
+    ledger = how.regularizer is not None
+    first = {name: float(a[0]) for name, a in f.items()}
+    bounded = ledger and not refusal("residual", how, cell.of, np.zeros(1), cell.stochastic) and not sharpness
+    return (
+        cell.of.name,
+        cell.spec.name,
+        _grade(cell.spec),
+        how.mode,
+        _regularizer_word(how),
+        cell.schedule,
+        cell.gradient,
+        int(cell.found["step"][-1]),
+        len(cell.seeds),
+        max(float(c.max()) for c in closing) if ledger else "",
+        float(f["min_d"].min()) if ledger else "",
+        _number(float(f["support"].min())) if ledger else "",
+        first["best"],
+        first["mean"],
+        first["last"],
+        first["bound"] if bounded else "",
+        first["residual"] if ledger else "",
+        int(first["flips"]),
+        first["negative"],
+        _note(how, cell.failures, sharpness),
+    )
+
+
+def _run_rows(cell: Cell) -> list[tuple[Any, ...]]:
+    f = {name: a[-1] for name, a in cell.found.items()}
+    worst = {name: cell.found[name].max(axis=(0, 1)) for name in ("closure", "closure_second")}
+    rows = []
+    for s, seed in enumerate(cell.seeds):
+        gaps = (f[name][s] for name in ("best", "mean", "average", "average_next", "last", "eta_sum", "residual"))
+        rows.append(
+            (
+                cell.of.name,
+                cell.spec.name,
+                cell.schedule,
+                cell.gradient,
+                seed,
+                int(cell.found["step"][-1]),
+                cell.how.mode,
+                *(_number(float(worst[name][s])) for name in worst),
+                *(_number(float(f[name][s])) for name in ("min_d", "slack", "support")),
+                *(_number(float(g)) for g in gaps),
+                int(f["flips"][s]),
+                float(f["negative"][s]),
+                _number(float(f["path"][0, s])),
+                _number(float(f["wide"][s])),
+                float(f["drift"][s]),
+            )
+        )
+    return rows
+
+
+def _statement_rows(cell: Cell, steps: int) -> list[tuple[Any, ...]]:
+    rows = []
+    for x in cell.findings(steps):
+        ratio = x.ratio
+        late = np.isfinite(ratio)
+        order = fitted_order(cell.found["step"], x.left)
+        rows.append(
+            (
+                cell.of.name,
+                cell.spec.name,
+                cell.schedule,
+                cell.gradient,
+                "all" if x.seed is None else x.seed,
+                x.statement.name,
+                x.statement.iterate,
+                float(x.left[-1]),
+                float(x.bound[-1]),
+                _number(float(ratio[-1])),
+                float(ratio[late].max()) if late.any() else "",
+                "yes" if x.violated else "no",
+                *(_number(v) for v in (order.order, order.low, order.high)),
+            )
+        )
+    return rows
+
+
+# --------------------------------------------------------------------------- the experiment
+
+
+def execute(
+    todo: Plan,
+    out: str | Path,
+    progress: Callable[[int], None] = lambda _: None,
+    backend: Backend | None = None,
+) -> list[tuple[Any, ...]]:
+    """Run a plan and write DIR/convergence/{summary,runs,statements,ledger_*}.csv; returns the summary's rows.
+
+    ``progress`` is called with the number of steps done since its last call (`Plan.total` in all). One ledger file per
+    problem and pair with a ledger (first seed, first schedule, at the marks of `verify.runs.marks`);
+    ``max_closure_error`` (both identities, both comparators), ``min_D`` and ``support`` of the summary cover all seeds.
+    Each shard is checkpointed under DIR/convergence/checkpoints: a killed run goes on there. Raises `InputError` if a
+    run diverges, or a checkpoint is damaged or of something else; nothing is written over then.
     """
     folder = Path(out) / "convergence"
-    schemes = {}
-    for name in todo.methods:
-        pair = lookup(name).pair()
-        verdict = decide(pair)
-        schemes[name] = (verdict.grade, scheme(pair, verdict))
-    summary: list[tuple[Any, ...]] = []
-    for of in todo.problems:
-        for name, (grade, how) in schemes.items():
-            rows, numbers, sound = _one(of, how, todo.seed, todo.steps, progress)
-            if not all(math.isfinite(n) for n in numbers if n != ""):
-                raise InputError(f"{name} diverged on {of.name}: its gap is not finite")
-            if rows:
-                write_csv(folder / f"ledger_{of.name}_{name}.csv", LEDGER_HEADER, rows)
-            word = _regularizer_word(how)
-            summary.append((of.name, name, grade, how.mode, word, todo.steps, *numbers, _note(how, sound)))
-    write_csv(folder / "summary.csv", SUMMARY_HEADER, summary)
+    shards = todo.shards
+    results = execute_shards(shards, folder / "checkpoints", backend, progress)
+    table = cells(todo, results)
+    for cell in table:
+        last = [cell.found[name][-1] for name in ("best", "mean", "last")]
+        if not all(np.isfinite(a).all() for a in last):
+            raise InputError(f"{cell.spec.name} diverged on {cell.of.name} ({cell.schedule}): its gap is not finite")
+    moving = bool(todo.sharpness)
+    summary = [_summary_row(cell, todo.sharpness) for cell in table]
+    files = {
+        folder / "runs.csv": csv_text(RUNS_HEADER, [row for cell in table for row in _run_rows(cell)]),
+        folder / "statements.csv": csv_text(
+            STATEMENTS_HEADER, [] if moving else [row for cell in table for row in _statement_rows(cell, todo.steps)]
+        ),
+        folder / "summary.csv": csv_text(SUMMARY_HEADER, summary),
+    }
+    for cell in table:
+        if cell.how.regularizer is not None and cell.schedule == todo.schedules[0] and not moving:
+            name = f"ledger_{cell.of.name}_{file_name(cell.spec)}.csv"
+            files[folder / name] = csv_text(LEDGER_HEADER, _ledger_rows(cell))
+    write_together({path: text.encode() for path, text in files.items()})
+    # what other grids and killed runs left behind: their tables are replaced by these
+    for place in (folder, folder / "checkpoints"):
+        clear_temporaries(place)
+    keep_only(folder / "checkpoints", [shard.key for shard in shards])
     return summary
+
+
+def file_name(spec: PairSpec) -> str:
+    """The name of a pair in file names; a pair of expressions is told by a digest of its texts."""
+    from verify.shards import digest
+
+    return spec.name if spec.forward is None else f"pair-{digest({'F': spec.forward, 'B': spec.backward})[:10]}"
 
 
 def run(
@@ -332,16 +504,17 @@ def run(
 __all__ = [
     "LEDGER_HEADER",
     "METHODS",
-    "STARTS",
+    "RUNS_HEADER",
+    "SEEDS",
+    "STATEMENTS_HEADER",
     "STEPS",
     "SUMMARY_HEADER",
-    "Gaps",
+    "Cell",
     "Plan",
+    "cells",
+    "check_arguments",
     "execute",
-    "follow",
+    "file_name",
     "plan",
-    "reference",
     "run",
-    "starting_points",
-    "step_sizes",
 ]

@@ -1,7 +1,8 @@
 """Exact maps of theory/ as numpy and torch functions. Nobody writes a map by hand a second time.
 
-Four regions, tried in this order for every element, so that a value is never the artefact of an
-overflow somewhere inside an expression:
+Where every element lies in the core of every piece, each piece is evaluated plainly and selected, which gives
+the same bits as what follows. Otherwise four regions, tried in this order for every element, so that a value
+is never the artefact of an overflow somewhere inside an expression:
 
 - a breakpoint, where x *equals* it exactly: the stated tie value;
 - the core |x| <= reach, where no subexpression can leave the range of float64: plain float64
@@ -90,7 +91,10 @@ class _Numpy:
             raise InputError(f"a lowered map takes float32 or float64 arrays, not {given.dtype}")
         # overflow and invalid operations are deliberate here: their results are found and replaced
         with np.errstate(all="ignore"):
-            return work(given.astype(np.float64)).astype(given.dtype)[()]
+            return work(given.astype(np.float64, copy=False)).astype(given.dtype, copy=False)[()]
+
+    def spread(self, x: Any, value: Any) -> Any:
+        return np.asarray(value) if np.shape(value) == x.shape else np.full(x.shape, value)
 
 
 class _Torch:
@@ -139,6 +143,9 @@ class _Torch:
         # training defines its own backward; autograd through unselected branches would give NaN
         with self.torch.no_grad():
             return work(x.to(self.torch.float64)).to(x.dtype)
+
+    def spread(self, x: Any, value: Any) -> Any:
+        return value if self.torch.is_tensor(value) else self.full(x, value)
 
 
 @lru_cache(maxsize=2)
@@ -367,6 +374,7 @@ class _Piece:
     expr: Any
     lo: float
     hi: float
+    reach: float
     core: tuple[float, float]
     plain: Lowered
     tails: tuple[tuple[int, _Tail], ...]
@@ -443,10 +451,14 @@ def lower(m: PiecewiseMap, backend: Backend = "numpy") -> Lowered:
         tails = tuple((side, t) for side in (-1, 1) if (t := _tail(e, side)) is not None) if reach < largest else ()
         reach = min(reach, largest)
         core = (max(lo, -reach), min(hi, reach)) if reach > 0 else (1.0, 0.0)
-        pieces.append(_Piece(e, lo, hi, core, _compile(e, ops), tails))
+        pieces.append(_Piece(e, lo, hi, reach, core, _compile(e, ops), tails))
+    plainly = _plainly(m, ops, thresholds, table, ties, pieces)
 
     def work(given: Array) -> Array:
         x = given + 0.0  # one zero: -0.0 becomes 0.0
+        quick = plainly(x)
+        if quick is not None:
+            return quick
         out = ops.pick(thresholds, table, x) if m.breaks else ops.full(x, float(table[0]))
         for piece in pieces:
             values = piece.values(x, ops)
@@ -461,6 +473,35 @@ def lower(m: PiecewiseMap, backend: Backend = "numpy") -> Lowered:
         return ops.call(work, x)
 
     return lowered
+
+
+def _plainly(
+    m: PiecewiseMap, ops: Any, thresholds: Any, table: Any, ties: list[tuple[float, float]], pieces: list[_Piece]
+) -> Callable[[Array], Array | None]:
+    """x -> the map's values by plain evaluation alone, None where that is not known to be right."""
+    reach = min((p.reach for p in pieces), default=float(np.finfo(np.float64).max))
+    by_expr = {p.expr: p.plain for p in pieces}
+    clips = m.exprs[1:2] == (X,) and len(m.breaks) == 2 and m.exprs[::2] == m.breaks == m.values
+    if clips and all(map(_is_float, m.breaks)):
+        low, high = map(_constant, m.breaks)
+        return lambda x: None if 0 in x.shape or bool(ops.isnan(x).any()) else ops.clip(x, low, high)
+    parts: list[Any] = [by_expr.get(e) if e.has(X) else float(v) for e, v in zip(m.exprs, table, strict=True)]
+    unknown = any(p is None for p in parts)  # a piece that holds no float has no plain evaluation
+
+    def values(x: Array) -> Array | None:
+        if unknown or 0 in x.shape or not (float(x.min()) >= -reach and float(x.max()) <= reach):
+            return None
+        out = parts[0] if isinstance(parts[0], float) else parts[0](x)
+        for edge, part in zip(thresholds, parts[1:], strict=True):
+            out = ops.where(x >= float(edge), part if isinstance(part, float) else part(x), out)
+        for at, value in ties:
+            here = x == at
+            if bool(here.any()):
+                out = ops.where(here, value, out)
+        out = ops.spread(x, out)
+        return out if bool(ops.isfinite(out).all()) else None
+
+    return values
 
 
 __all__ = ["Backend", "Lowered", "exact_value", "lower"]

@@ -14,7 +14,7 @@ pair is run and which convergence identity its ledger carries:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -80,25 +80,149 @@ def moved_vertices(x: Any, p: Any, slopes: tuple[Any, Any], mu: Any) -> tuple[An
     return p + mu * (x - p), (low, high)
 
 
-@dataclass(frozen=True)
 class ProxPath:
-    """mu -> P_r^mu. ``vertices`` of the graph of P^1 are set where P depends on mu."""
+    """mu -> P_r^mu, for a P that does not depend on mu: r takes no value but 0 and +inf."""
 
-    base: Lowered
-    vertices: tuple[Array, Array] | None = None  # x and p, increasing
-    end_slopes: tuple[float, float] = (1.0, 1.0)
+    def __init__(self, base: Lowered) -> None:
+        self.base = base
 
-    def at(self, mu: float) -> Lowered:
-        """P_r^mu of the present r."""
-        if self.vertices is None or mu == 1.0:
-            return self.base
-        x, p = self.vertices
-        moved, (low, high) = moved_vertices(x, p, self.end_slopes, mu)
+    def at(self, mu: Array | float) -> Lowered:
+        """P_r^mu of the present r; mu > 0 broadcasts with what the map is applied to (below 1: for convex r)."""
+        return self.base if np.all(mu == 1.0) else self._moved(np.asarray(mu, dtype=float))
+
+    def _moved(self, mu: Array) -> Lowered:
+        return self.base
+
+
+class VertexPath(ProxPath):
+    """P continuous and piecewise linear with slopes in [0, 1]: its vertices move linearly (`moved_vertices`)."""
+
+    def __init__(self, base: Lowered, x: Array, p: Array, slopes: tuple[float, float]) -> None:
+        super().__init__(base)
+        self.x, self.p, self.slopes = x, p, slopes
+
+    def _moved(self, mu: Array) -> Lowered:
+        moved, (low, high) = moved_vertices(
+            self.x.reshape(-1, *[1] * mu.ndim), self.p.reshape(-1, *[1] * mu.ndim), self.slopes, mu
+        )
+        p = self.p.tolist()
 
         def prox(u: Array) -> Array:
-            inside = np.interp(u, moved, p)
-            left, right = np.minimum(u - moved[0], 0.0), np.maximum(u - moved[-1], 0.0)
-            return np.asarray(inside + low * left + high * right)
+            out = p[0] + low * np.minimum(u - moved[0], 0.0)
+            for i in range(1, len(p)):
+                # clipped, so that a level of P is met exactly
+                ramp = p[i - 1] + (p[i] - p[i - 1]) / (moved[i] - moved[i - 1]) * (u - moved[i - 1])
+                out = np.where(u >= moved[i - 1], np.minimum(ramp, p[i]), out)
+            return np.asarray(np.where(u >= moved[-1], p[-1] + high * (u - moved[-1]), out))
+
+        return prox
+
+
+@dataclass(frozen=True)
+class Quadratics:
+    """r piece by piece: ``arcs`` (low, high, a, b, c) with r(w) = a w^2 + b w + c between, ``points`` (w, r(w))."""
+
+    arcs: tuple[tuple[Any, Any, Any, Any, Any], ...]
+    points: tuple[tuple[Any, Any], ...]
+
+
+def quadratics(r: PiecewiseMap) -> Quadratics | None:
+    """A piecewise quadratic r, exactly; None for any other."""
+    arcs = []
+    for e, (low, high) in zip(r.exprs, r.ends, strict=True):
+        if e is OO:
+            continue
+        if not e.is_polynomial(X) or sp.degree(e, X) > 2:
+            return None
+        poly = sp.Poly(e, X)
+        arcs.append((low, high, *(poly.coeff_monomial(X**k) for k in (2, 1, 0))))
+    points = tuple((b, x) for b, x in zip(r.breaks, r.values, strict=True) if x is not None and x is not OO)
+    return Quadratics(tuple(arcs), points)
+
+
+class CandidatePath(ProxPath):
+    """r piecewise quadratic, convex or not: the least of mu r(w) + w^2/2 - u w over the few points where it can be.
+
+    These are the stationary point of each arc, moved into a convex arc's closure, and the breakpoints of r that are no
+    such arc's ends; of equal ones the largest is taken.
+    """
+
+    def __init__(self, base: Lowered, r: Quadratics) -> None:
+        super().__init__(base)
+        ends = {end for arc in r.arcs if sign_of(arc[2]) >= 0 for end in arc[:2] if _reached(r, arc, end)}
+        places: list[tuple[float, Any]] = [
+            (to_float(w), (to_float(w), to_float(value))) for w, value in r.points if w not in ends
+        ]
+        for arc in r.arcs:
+            closed = sign_of(arc[2]) >= 0 and all(end in (OO, -OO) or end in ends for end in arc[:2])
+            places.append((to_float(arc[0]), (*map(to_float, arc), closed)))
+        # from the left, so that the later one of equal candidates is the larger
+        self.places = [place for _, place in sorted(places, key=lambda item: item[0])]
+
+    def _moved(self, mu: Array) -> Lowered:
+        def prox(u: Array) -> Array:
+            best = np.full(np.broadcast_shapes(u.shape, mu.shape), np.nan)
+            least = np.full(best.shape, np.inf)
+
+            def offer(w: Array | float, value: Array) -> None:
+                np.copyto(best, w, where=value <= least)
+                np.minimum(least, value, out=least)
+
+            for place in self.places:
+                if len(place) == 2:
+                    w, r_w = place
+                    offer(w, (mu * r_w + 0.5 * w * w) - u * w)
+                    continue
+                low, high, a, b, c, closed = place
+                bend = 2.0 * mu * a + 1.0
+                if closed:
+                    at = np.clip((u - mu * b) / bend, low, high)
+                    offer(at, at * (at * (mu * a + 0.5) + (mu * b - u)) + mu * c)
+                    continue
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    at = (u - mu * b) / bend
+                inside = (at > low) & (at < high) & (bend > 0)
+                at = np.where(inside, at, 0.0)
+                value = at * (at * (mu * a + 0.5) + (mu * b - u)) + mu * c
+                offer(at, np.where(inside, value, np.inf))
+            return best
+
+        return prox
+
+
+def _reached(r: Quadratics, arc: tuple[Any, Any, Any, Any, Any], end: Any) -> bool:
+    """Whether r takes at the end of an arc the value that the arc has there."""
+    if end in (OO, -OO):
+        return False
+    value = next((x for w, x in r.points if w == end), None)
+    return value is not None and equal(value, arc[2] * end**2 + arc[3] * end + arc[4])
+
+
+class RootPath(ProxPath):
+    """r convex: P_r^mu(u) = P(x) where x solves (1 - mu) P(x) + mu x = u, a function with slopes between 1 and mu."""
+
+    def __init__(self, base: Lowered, slope: Lowered) -> None:
+        super().__init__(base)
+        self.slope = slope
+
+    def _moved(self, mu: Array) -> Lowered:
+        def prox(u: Array) -> Array:
+            x = u / mu
+            low, high = np.full(u.shape, -np.inf), np.full(u.shape, np.inf)
+            for _ in range(100):
+                p = self.base(x)
+                excess = (1.0 - mu) * p + mu * x - u
+                if not np.any(np.abs(excess) > 1e-15 * (np.abs(u) + mu)):
+                    break
+                reach = x - excess / np.minimum(mu, 1.0)  # the slopes are at least min(mu, 1): the root is no farther
+                low = np.maximum(low, np.where(excess > 0, reach, x))
+                high = np.minimum(high, np.where(excess > 0, x, reach))
+                after = x - excess / (mu - (mu - 1.0) * self.slope(x))
+                after = np.where((after >= low) & (after <= high), after, 0.5 * (low + high))
+                if np.array_equal(after, x):
+                    break
+                x = after
+            return p
 
         return prox
 
@@ -116,38 +240,60 @@ class Vertices:
     slopes: tuple[Any, Any]
 
 
-def vertices(prox: PiecewiseMap, r: PiecewiseMap) -> Vertices | None:
-    """What `ProxPath` needs of P, None if P does not depend on mu (r with values 0 and +oo).
-
-    Raises `InputError` with the reason where P_r^mu is not implemented: see `advancing`.
-    """
-    if _zero_or_infinite(r):
-        return None
+def vertices(prox: PiecewiseMap) -> Vertices | None:
+    """The vertices of a continuous piecewise-linear P with slopes in [0, 1]; None for any other."""
     slopes: list[Any] = []
     for e in prox.exprs:
         if not e.is_polynomial(X) or sp.degree(e, X) > 1:
-            raise InputError("mu is not advanced: P depends on mu and is not piecewise linear")
-        slopes.append(sp.diff(e, X))
+            return None
+        slopes.append(sp.Poly(e, X).coeff_monomial(X))
     steep = any(sign_of(s) < 0 or compare(s, sp.Integer(1)) > 0 for s in slopes)
     if steep or not all(equal(prox.left(i), prox.right(i)) for i in range(len(prox.breaks))):
-        raise InputError("mu is not advanced: P depends on mu and r is not convex")
+        return None
     marks = prox.breaks or (sp.Integer(0),)
     points = tuple(prox.right(i) for i in range(len(prox.breaks))) or (prox.exprs[0].subs(X, 0),)
     return Vertices(tuple(marks), points, (slopes[0], slopes[-1]))
 
 
-def advancing(prox: PiecewiseMap, r: PiecewiseMap) -> ProxPath:
-    """P_r^mu for growing mu.
+def advancing(prox: PiecewiseMap, r: PiecewiseMap, convex: bool | None = None) -> ProxPath:
+    """P_r^mu for growing mu, P = P_r^1; ``convex`` says whether r is known to be convex.
 
-    Implemented for r with values 0 and +oo (P does not depend on mu) and for piecewise-linear,
-    continuous P with slopes in [0, 1] (convex r: vertices move linearly). Raises `InputError` with
-    the reason for any other.
+    Implemented for r with values 0 and +oo (P does not depend on mu), for piecewise-quadratic r, convex or not, and
+    for any convex r. Raises `InputError` with the reason for any other.
     """
-    corners = vertices(prox, r)
-    if corners is None:
-        return ProxPath(lower(prox))
-    x, p = (np.array([to_float(c) for c in row]) for row in (corners.marks, corners.points))
-    return ProxPath(lower(prox), (x, p), (to_float(corners.slopes[0]), to_float(corners.slopes[1])))
+    base = lower(prox)
+    if _zero_or_infinite(r):
+        return ProxPath(base)
+    corners = vertices(prox)
+    if corners is not None:
+        x, p = (np.array([to_float(c) for c in row]) for row in (corners.marks, corners.points))
+        return VertexPath(base, x, p, (to_float(corners.slopes[0]), to_float(corners.slopes[1])))
+    arcs = quadratics(r)
+    if arcs is not None:
+        if any((low == -OO or high == OO) and sign_of(a) < 0 for low, high, a, _, _ in arcs.arcs):
+            raise InputError("mu is not advanced: r falls like -w^2, so it has no proximal map once mu is large")
+        return CandidatePath(base, arcs)
+    if convex:
+        return RootPath(base, lower(prox.derivative()))
+    raise InputError("mu is not advanced: r is neither piecewise quadratic nor known to be convex")
+
+
+def minimising(prox: PiecewiseMap, r: PiecewiseMap) -> PiecewiseMap:
+    """P with minimisers of r(w) + w^2/2 - x w as its ties; where P(x) is none (sign(0) = 0), the value just above x."""
+
+    def energy(x: Any, w: Any) -> Any:
+        at = r(w)
+        return OO if at is None or at is OO else at + w**2 / 2 - x * w
+
+    values = list(prox.values)
+    for i, (x, tie) in enumerate(zip(prox.breaks, prox.values, strict=True)):
+        above = prox.right(i)
+        if tie is not None and (equal(tie, above) or equal(tie, prox.left(i))):
+            continue
+        own = OO if tie is None else energy(x, tie)
+        if own is OO or not equal(own, energy(x, above)):
+            values[i] = above
+    return replace(prox, values=tuple(values))
 
 
 # --------------------------------------------------------------------------- how a pair is run
@@ -158,8 +304,8 @@ class Scheme:
     """One pair ready to run: maps on arrays (S, d), the mode, and r where a ledger is carried.
 
     ``factor(u, v)`` is what multiplies grad f(T(v)): t(v), or B(u) in ``sign-field`` and ``none``.
-    ``convex`` tells whether r is convex (None: not settled). In mode ``none`` v stands for u and
-    transform for F.
+    ``convex`` tells whether r is convex (None: not settled); ``identity`` that T = id (then t = 1, but in
+    ``sign-field``). In mode ``none`` v stands for u and transform for F.
     """
 
     mode: Mode
@@ -170,6 +316,7 @@ class Scheme:
     convex: bool | None = None
     affine: bool = False
     reason: str = ""
+    identity: bool = False
 
     @property
     def advances(self) -> bool:
@@ -206,17 +353,20 @@ def scheme(pair: QuantizerPair, verdict: Verdict | None = None, mode: Mode | Non
         return without_ledger(pair, "the regularizer has no closed form, so there is no ledger")
     note = ""
     chosen: Mode = "fixed"
-    path = ProxPath(lower(d.prox))
+    prox = minimising(d.prox, r)
+    convex = _convexity(d.prox)
+    path = ProxPath(lower(prox))
     if mode in (None, "advance"):
         try:
-            path, chosen = advancing(d.prox, r), "advance"
+            path, chosen = advancing(prox, r, convex), "advance"
         except InputError as refusal:
             if mode == "advance":
                 raise
             note = str(refusal)
     slope = lower(d.slope)
     affine = not d.transform.breaks and d.transform.exprs[0].is_polynomial(X) and sp.degree(d.transform.exprs[0], X) < 2
-    return Scheme(chosen, lower(d.transform), lambda _, v: slope(v), path, r, _convexity(d.prox), bool(affine), note)
+    identity = d.transform.exprs == (X,) and d.slope.constant == 1
+    return Scheme(chosen, lower(d.transform), lambda _, v: slope(v), path, r, convex, bool(affine), note, identity)
 
 
 def _convexity(prox: PiecewiseMap) -> bool | None:
@@ -241,20 +391,26 @@ def _sign_field(pair: QuantizerPair) -> Scheme:
     except Undecided as open_question:
         return without_ledger(pair, f"no ledger: whether P = F is undecided ({open_question})")
     backward = lower(pair.backward)
-    path = ProxPath(lower(prox))
-    return Scheme("sign-field", lambda v: v, lambda u, _: backward(u), path, r, own.convex, True)
+    path = ProxPath(lower(minimising(prox, r)))
+    return Scheme("sign-field", lambda v: v, lambda u, _: backward(u), path, r, own.convex, True, "", True)
 
 
 __all__ = [
+    "CandidatePath",
     "Mode",
     "ProxPath",
+    "Quadratics",
+    "RootPath",
     "Scheme",
     "Step",
+    "VertexPath",
     "Vertices",
     "advancing",
     "decomposed_step",
+    "minimising",
     "moved_vertices",
     "pair_step",
+    "quadratics",
     "scheme",
     "trajectory",
     "vertices",

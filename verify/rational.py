@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,30 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from theory.catalogue import lookup
 from theory.decision import decide
-from theory.declarations import Entry
 from theory.errors import InputError, Undecided
 from theory.exact import X
 from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
 from theory.pairs import QuantizerPair
-from verify.converge import Plan, check_arguments, plan, starting_points, step_sizes
+from verify.converge import Plan, check_arguments, plan
 from verify.ledger import Sides, divergence_at, identity_sides
 from verify.problems import PROBLEMS, Problem, problem
-from verify.proxconnect import Mode, Vertices, moved_vertices, scheme, vertices
+from verify.proxconnect import (
+    CandidatePath,
+    Mode,
+    Quadratics,
+    Scheme,
+    VertexPath,
+    Vertices,
+    minimising,
+    moved_vertices,
+    quadratics,
+    scheme,
+    vertices,
+)
+from verify.runs import PairSpec, starting_point
+from verify.schedules import USUAL_SCHEDULE, schedule, step_sizes
 
 Numbers = list[Fraction]
 Scalar = Callable[[Fraction], Fraction]
@@ -96,15 +108,6 @@ class RationalMap:
         return found
 
 
-def _minimising(prox: RationalMap, r: RationalMap) -> RationalMap:
-    """P with minimisers as its ties: where r is infinite at P(x) (sign(0) = 0), the value just above x instead."""
-    values = list(prox.values)
-    for i, (x, tie) in enumerate(zip(prox.breaks, prox.values, strict=True)):
-        if tie is None or not r.finite(tie):
-            values[i] = replace(prox, breaks=(), pieces=(prox.pieces[i + 1],), values=())(x)
-    return replace(prox, values=tuple(values))
-
-
 def _moving(corners: Vertices) -> Callable[[Fraction], Scalar]:
     """mu -> P_r^mu for a piecewise-linear P^1."""
     x, p = (np.array([_fraction(c, "P") for c in row]) for row in (corners.marks, corners.points))
@@ -120,6 +123,32 @@ def _moving(corners: Vertices) -> Callable[[Fraction], Scalar]:
             if i == len(moved):
                 return Fraction(p[-1] + high * (u - moved[-1]))
             return Fraction(p[i - 1] + (p[i] - p[i - 1]) * (u - moved[i - 1]) / (moved[i] - moved[i - 1]))
+
+        return prox
+
+    return at
+
+
+def _choosing(r: Quadratics) -> Callable[[Fraction], Scalar]:
+    """mu -> P_r^mu for a piecewise quadratic r: see `verify.proxconnect.CandidatePath`."""
+    arcs = []
+    for low, high, *coefficients in r.arcs:
+        left, right = (None if end in (OO, -OO) else _fraction(end, "r") for end in (low, high))
+        a, b, c = (_fraction(k, "r") for k in coefficients)
+        arcs.append((left, right, a, b, c))
+    points = [(_fraction(w, "r"), _fraction(value, "r")) for w, value in r.points]
+
+    def at(mu: Fraction) -> Scalar:
+        def prox(u: Fraction) -> Fraction:
+            offers = [(mu * value + w * w / 2 - u * w, -w) for w, value in points]
+            for low, high, a, b, c in arcs:
+                bend = 2 * mu * a + 1
+                if bend <= 0:
+                    continue
+                w = (u - mu * b) / bend
+                if (low is None or low < w) and (high is None or w < high):
+                    offers.append((mu * (w * (a * w + b) + c) + w * w / 2 - u * w, -w))
+            return -min(offers)[1]
 
         return prox
 
@@ -156,7 +185,8 @@ def rational_scheme(pair: QuantizerPair) -> RationalScheme:
         raise InputError(f"{pair.name or 'the pair'} has no ledger: {how.reason}")
     r = RationalMap.of(how.regularizer, "r")
     if how.mode == "sign-field":
-        forward, backward = _minimising(RationalMap.of(pair.forward, "F"), r), RationalMap.of(pair.backward, "B")
+        forward = RationalMap.of(minimising(pair.forward, how.regularizer), "F")
+        backward = RationalMap.of(pair.backward, "B")
         return RationalScheme(how.mode, lambda v: v, lambda u, _: backward(u), lambda _: forward, r)
     d = verdict.decomposition
     assert d is not None  # a scheme with a ledger was made from this and the three maps
@@ -164,11 +194,23 @@ def rational_scheme(pair: QuantizerPair) -> RationalScheme:
     assert d.slope is not None
     assert d.prox is not None
     transform, slope = RationalMap.of(d.transform, "T"), RationalMap.of(d.slope, "T'")
-    corners = vertices(d.prox, how.regularizer) if how.advances else None
-    if corners is not None:
-        return RationalScheme(how.mode, transform, lambda _, v: slope(v), _moving(corners), r)
-    fixed = _minimising(RationalMap.of(d.prox, "P"), r)
-    return RationalScheme(how.mode, transform, lambda _, v: slope(v), lambda _: fixed, r)
+    return RationalScheme(
+        how.mode, transform, lambda _, v: slope(v), _path(minimising(d.prox, how.regularizer), how.regularizer, how), r
+    )
+
+
+def _path(prox: PiecewiseMap, r: PiecewiseMap, how: Scheme) -> Callable[[Fraction], Scalar]:
+    """mu -> P_r^mu, as `verify.proxconnect.advancing` does it in floats."""
+    if isinstance(how.prox, VertexPath):
+        corners = vertices(prox)
+        assert corners is not None
+        return _moving(corners)
+    if isinstance(how.prox, CandidatePath):
+        arcs = quadratics(r)
+        assert arcs is not None
+        return _choosing(arcs)
+    fixed = RationalMap.of(prox, "P")
+    return lambda _: fixed
 
 
 @dataclass(frozen=True)
@@ -263,7 +305,21 @@ EXACT_HEADER = (
 
 def rational_problems() -> tuple[str, ...]:
     """The problems with rational data."""
-    return tuple(name for name in PROBLEMS if problem(name).rational is not None)
+    return tuple(name for name in PROBLEMS if _is_rational(problem(name)))
+
+
+def _is_rational(of: Problem) -> bool:
+    return of.rational is not None or of.rational_modulus is not None
+
+
+def _rational_gradient(of: Problem) -> tuple[Callable[[Numbers], Numbers], Numbers]:
+    """The (sub)gradient in Fractions, and the minimiser."""
+    if of.rational is not None:
+        hessian, centre = of.rational
+        return quadratic_gradient(hessian, centre), list(centre)
+    assert of.rational_modulus is not None  # checked by `exact_plan`
+    weights, centre = of.rational_modulus
+    return modulus_gradient(weights, centre), list(centre)
 
 
 def exact_plan(methods: Sequence[str], problems: Sequence[str], steps: int, seed: int) -> Plan:
@@ -273,9 +329,9 @@ def exact_plan(methods: Sequence[str], problems: Sequence[str], steps: int, seed
     outside 1..`MOST_STEPS`, or a negative seed.
     """
     check_arguments(seed, steps, MOST_STEPS)
-    todo = plan(methods, problems, steps, seed)
+    todo = plan(methods, problems, steps, seed, seeds=1)
     for of in todo.problems:
-        if of.rational is None:
+        if not _is_rational(of):
             known = ", ".join(rational_problems())
             raise InputError(f"problem {of.name!r} has no rational data, exact runs take one of: {known}")
     return todo
@@ -292,32 +348,32 @@ def exactly(todo: Plan, out: str | Path, progress: Callable[[int], None] = lambd
     """
     rows: list[tuple[Any, ...]] = []
     for of in todo.problems:
-        for name in todo.methods:
-            rows.append(_exact_row(of, lookup(name), todo.steps, todo.seed))
+        for spec in todo.pairs:
+            rows.append(_exact_row(of, spec, todo.steps, todo.seed))
             progress(todo.steps)
     write_csv(Path(out) / "convergence" / "exact.csv", EXACT_HEADER, rows)
     return rows
 
 
-def _exact_row(of: Problem, entry: Entry, steps: int, seed: int) -> tuple[Any, ...]:
-    assert of.rational is not None  # checked by `exact_plan`
-    hessian, centre = of.rational
-    pair = entry.pair()
+def _exact_row(of: Problem, spec: PairSpec, steps: int, seed: int) -> tuple[Any, ...]:
+    gradient, centre = _rational_gradient(of)
+    pair = spec.pair()
     grade = decide(pair).grade
     try:
         how = rational_scheme(pair)
     except InputError as reason:
-        return (of.name, entry.name, grade, "", steps, "", "", "", "", str(reason))
-    start = [Fraction(x).limit_denominator(16) for x in starting_points(of, seed, 1)[0].tolist()]
-    etas = [max(Fraction(e).limit_denominator(FINEST), Fraction(1, FINEST)) for e in step_sizes(of, steps).tolist()]
-    run = rational_run(how, quadratic_gradient(hessian, centre), start, etas)
+        return (of.name, spec.name, grade, "", steps, "", "", "", "", str(reason))
+    start = [Fraction(x).limit_denominator(16) for x in starting_point(of, seed).tolist()]
+    sizes = step_sizes(of, schedule(USUAL_SCHEDULE), steps)
+    etas = [max(Fraction(e).limit_denominator(FINEST), Fraction(1, FINEST)) for e in sizes.tolist()]
+    run = rational_run(how, gradient, start, etas)
     first = how.prox(Fraction(1))
     w = [first(c) for c in centre]
     sides = run.sides(w)
     digits = max(len(str(a.denominator)) for u in run.us for a in u)
     differences = (str(side[0] - side[1]) for side in (sides.first, sides.second))
     least = float(run.least_divergence(w))
-    return (of.name, entry.name, grade, how.mode, steps, *differences, least, digits, "")
+    return (of.name, spec.name, grade, how.mode, steps, *differences, least, digits, "")
 
 
 __all__ = [

@@ -413,8 +413,8 @@ class Ledger:
         for part in self.parts:
             u, v, mu = self.u[part.rows][:, columns], self.v[part.rows][:, columns], self.mu[part.rows, None]
             reach = 4.0 + float(np.max(np.abs(u)))
-            fine = np.unique(np.concatenate([np.linspace(-reach, reach, 801), part.grid]))
-            s = brute_force(part.r, u, mu, fine)
+            fine = np.unique(np.concatenate([np.linspace(-reach, reach, 401), part.grid]))
+            s = brute_force(part.r, u, mu, fine, 40)
             r_s, r_v = part.r(s), part.r(v)
             d = mu * (r_s - r_v) + (s - v) * (0.5 * (s + v) - u)
             size = mu * (np.abs(r_s) + np.abs(r_v)) + np.abs(s - v) * (0.5 * np.abs(s + v) + np.abs(u))
@@ -475,13 +475,18 @@ class Ledger:
             self._test_brute_force()
 
     def _test_step(self, eta: Array | float, g: Array, gg: Array) -> None:
-        """Whether u_t - u_{t+1} is eta_t g_t up to the rounding of the two operations, run by run."""
-        eta_column = eta[:, None] if isinstance(eta, np.ndarray) and eta.ndim else eta
-        error = np.multiply(eta_column, g, out=self._error)
-        np.subtract(self._taken, error, out=error)
-        allowed = _dot(self.u, self.u) + eta * eta * gg
-        off = np.sqrt(_dot(error, error) / np.maximum(allowed, 1e-300))
-        np.maximum(self.step_error, off, out=self.step_error)
+        """Whether u_t - u_{t+1} is eta_t g_t up to the rounding of the two operations, run by run.
+
+        Their lengths at every step, the difference itself at the first step and where the grid is tested.
+        """
+        length = eta * np.sqrt(gg)
+        off = np.abs(np.sqrt(_dot(self._taken, self._taken)) - length)
+        if self.steps == 0 or not self.grid_every or (self.steps + 1) % self.grid_every == 0:
+            eta_column = eta[:, None] if isinstance(eta, np.ndarray) and eta.ndim else eta
+            error = np.subtract(self._taken, np.multiply(eta_column, g, out=self._error), out=self._error)
+            off = np.maximum(off, np.sqrt(_dot(error, error)))
+        size = np.sqrt(_dot(self.u, self.u)) + length
+        np.maximum(self.step_error, off / np.maximum(size, 1e-300), out=self.step_error)
 
     def finish(self) -> None:
         """The tests of D_t >= 0 at the last point, where `step` has not just made them."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from theory.errors import InputError
 from theory.maps import PiecewiseMap
-from verify.ledger import Ledger, Part, domain
+from verify.ledger import Ledger, Part, Row, domain
 from verify.problems import Array, Problem
 from verify.proxconnect import Scheme
 
@@ -81,7 +81,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Row):
     """What a batch has done after ``step`` steps; every field (R,), those "of w" (2, R) for the two comparators.
 
     The comparators are the batch's and v_1. Gaps are F~ - F~(w) at the first of them, F~ = f o T + r where mu advances
@@ -89,8 +89,8 @@ class Trace:
     values, ``average`` F~ at the eta-weighted mean of v_1..v_T, ``average_next`` at that of v_2..v_{T+1}. ``wide``
     is the eta-weighted mean of max over w in dom r of <v_t - w, g_t>, NaN unless r takes the values 0 and +inf alone on
     a bounded domain (then it is the generalised Frank-Wolfe gap). ``path`` (of w) is the eta-weighted mean that (I)
-    bounds. ``negative`` is the share of negative factors B. The rest is `verify.ledger.Row`, NaN for pairs without a
-    ledger.
+    bounds. ``negative`` is the share of negative factors B, ``drift`` is |u_{T+1}|. The rest is `verify.ledger.Row`,
+    NaN for pairs without a ledger.
     """
 
     step: int
@@ -103,24 +103,6 @@ class Trace:
     path: Array
     negative: Array
     drift: Array
-    eta: Array
-    mu: Array
-    eta_sum: Array
-    left: Array
-    d_first: Array
-    d_last: Array
-    d_sum: Array
-    pull_sum: Array
-    abs_sum: Array
-    closure: Array
-    closure_second: Array
-    residual: Array
-    bound: Array
-    flips: Array
-    min_d: Array
-    slack: Array
-    support: Array
-    step_error: Array
 
 
 def _zero(of: Scheme) -> PiecewiseMap:

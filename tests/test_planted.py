@@ -166,6 +166,18 @@ def test_planted_step_that_the_ledger_is_not_told(monkeypatch: pytest.MonkeyPatc
     assert "a step is not eta_t g_t" in note(tmp_path, "FP")
 
 
+@pytest.mark.parametrize("always", [True, False])
+def test_planted_step_uphill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, always: bool) -> None:
+    """A step of the right length in the wrong direction, at every step or at one of them."""
+    honest = sweep.Ledger.step
+
+    def uphill(self: Any, eta: Array, g: Array, *rest: Any) -> None:
+        honest(self, eta, -g if always or self.steps == 17 else g, *rest)
+
+    monkeypatch.setattr(sweep.Ledger, "step", uphill)
+    assert "a step is not eta_t g_t" in note(tmp_path, "BC")
+
+
 @pytest.mark.parametrize("pair", [SOFT, "MD-tanh", "PC"])
 def test_planted_mu_not_advanced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pair: str) -> None:
     honest = sweep.Sweep.__init__

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory.catalogue import CATALOGUE
-from theory.errors import InputError
+from theory.errors import InputError, Undecided
 from theory.parser import parse
 from verify import converge
 from verify.ledger import TOLERANCE, domain, on_floats, totals
 from verify.problems import problem
 from verify.references import objective, reference
+from verify.rounding import Rounding
 from verify.runs import Shard, batch_of, compute, pair_spec, scheme_of
 from verify.schedules import SCHEDULES, schedule, step_sizes
 from verify.statements import STATEMENTS, Finding, findings, fitted_order, refusal
@@ -157,6 +158,66 @@ def test_a_run_that_diverges_is_named() -> None:
     shard = Shard((pair_spec("BC"), pair_spec("FP")), ("plane",), ("sqrt", "100"), (7,), 400)
     with pytest.raises(InputError, match=r"FP on plane \(100, seed 7\): the run diverged"):
         compute(shard)
+
+
+@pytest.mark.parametrize(
+    ("pair", "on", "how", "steps"),
+    [
+        ("MD-tanh", "spectrum", "constant", 10_000),  # mu times the rounding of r
+        ("500*clip(x-2,-1,1) ; 1/3", "huber", "2/L", 2),  # r of large terms
+        ("1000*(sqrt(3)/2)*tanh(sqrt(3)/2*x) ; 1", "diabetes", "sqrt", 3),  # logarithms near the end of dom r
+        ("clip(x, -1, 1) ; 1", "modulus", "sqrt", 500),  # a mean of points at 1 rounds to more than 1
+        ("3 ; 1", "plane", "sqrt", 30),  # one value throughout
+        ("3 ; 0", "plane", "sqrt", 30),  # T has slope 0
+        ("0 ; 0", "modulus", "sqrt", 30),
+    ],
+)
+def test_rounding_is_not_taken_for_a_failure(pair: str, on: str, how: str, steps: int) -> None:
+    todo = converge.plan((pair,), (on,), steps, schedules=(how,))
+    (cell,) = converge.cells(todo, [compute(s) for s in todo.shards])
+    assert cell.failures == ()
+    found = cell.findings(steps)
+    assert not any(x.violated for x in found)
+    assert all(np.isfinite(x.left).all() for x in found if x.statement.name in ("convex", "smooth"))
+
+
+def test_a_second_look_keeps_what_is_really_negative() -> None:
+    """r with large terms that cancel: a D_t of rounding size passes, a real one stays, to its last digit."""
+    r = parse("10**9*(x - 1)**2 - 10**9*x**2 + 2*10**9*x - 10**9 + Abs(x)", {})
+    again = Rounding(r)
+    u, v, w = np.array([[2.0]]), np.array([[1.0]]), np.array([[0.5]])
+    exact = again.divergence(1.0, u[0], v[0], w[0])  # |w| - |v| + (w - v)((w + v)/2 - u)
+    assert exact == -0.5 - 0.5 * (0.75 - 2.0)
+    for d, u_at in ((-1e-8, 2.0), (-0.1, 0.5)):
+        true = again.divergence(1.0, np.array([u_at]), v[0], w[0])
+        found = again.again(np.array([d]), np.zeros(1), TOLERANCE, np.ones(1), np.array([[u_at]]), v, w)
+        assert (found[0] >= -TOLERANCE) == (true >= 0 or abs(d) < 1e-3)
+    assert again.support(1.0, 2.0, 1.0, 0.5) == 0.5 - 1.0 - 1.0 * (0.5 - 1.0)
+    with pytest.raises(Undecided):
+        Rounding(parse("Piecewise((0, Abs(x) == 1), (oo, True))", {}, allow_infinity=True)).at(0.5)
+
+
+def test_a_latent_weight_that_diverges_is_named_although_the_weights_stay_bounded() -> None:
+    shard = Shard((pair_spec("(1/1000)*clip(x, -1, 1) ; 1 + x**2"),), ("spectrum",), ("sqrt",), (0,), 100)
+    with pytest.raises(InputError, match=r"on spectrum \(sqrt, seed 0\): the run diverged"):
+        compute(shard)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_few_seeds_do_not_refute_what_holds_in_expectation(seeds: int) -> None:
+    for first in range(20):
+        todo = converge.plan(("clip(x, -1, 1) ; 1",), ("modulus",), 60, first, seeds=seeds, stochastic=True)
+        for cell in converge.cells(todo, [compute(s) for s in todo.shards]):
+            assert not any(x.violated for x in cell.findings(60))
+
+
+def test_many_seeds_refute_what_does_not() -> None:
+    """The mutant: a twentieth of the bound."""
+    todo = converge.plan(("FP",), ("modulus",), 60, seeds=50, stochastic=True)
+    (cell,) = converge.cells(todo, [compute(s) for s in todo.shards])
+    parts = {k: a / 20 if k in ("d_first", "pull_sum", "d_sum") else a for k, a in cell.first.items()}
+    etas = step_sizes(cell.of, schedule("sqrt"), 60)
+    assert any(x.violated for x in findings(parts, cell.how, cell.of, etas, cell.seeds, True) if x.seed is None)
 
 
 # --------------------------------------------------------------------------- schedules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 import tempfile
@@ -24,6 +25,8 @@ def write_together(files: Mapping[str | Path, bytes]) -> None:
         try:
             for name, data in files.items():
                 target = Path(name)
+                if target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "a folder has that name")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
                 waiting.append((temporary, target))

@@ -80,10 +80,18 @@ def converge(
     if gradient not in ("exact", "stochastic"):
         raise InputError(f"--gradient: exact or stochastic was expected, not {gradient[:40]!r}")
     if exact:
-        given = {"--schedule": schedule, "--seeds": seeds, "--sharpness": sharpness, "--scheduler": scheduler}
-        refused = [name for name, value in given.items() if value]
-        if refused or gradient == "stochastic":
-            raise InputError(f"{(refused or ['--gradient stochastic'])[0]} does not go with --exact")
+        given = {
+            "--schedule": schedule is not None,
+            "--seeds": seeds is not None,
+            "--sharpness": sharpness != "",
+            "--scheduler": scheduler is not None,
+            "--backend": backend != "loky",
+            "--jobs": jobs != 1,
+            "--gradient stochastic": gradient == "stochastic",
+        }
+        refused = next((name for name, there in given.items() if there), None)
+        if refused is not None:
+            raise InputError(f"{refused} does not go with --exact")
         _exactly(chosen, problem, steps, seed, out)
         return
     todo = experiment.plan(

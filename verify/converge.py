@@ -27,7 +27,7 @@ from verify.proxconnect import Scheme
 from verify.runs import Backend, PairSpec, Results, Shard, cut, keep_only, pair_spec, scheme_of
 from verify.runs import execute as execute_shards
 from verify.schedules import USUAL_SCHEDULE, schedule, step_sizes
-from verify.shards import clear_temporaries
+from verify.shards import alone, clear_temporaries
 from verify.statements import STATEMENTS, Finding, findings, fitted_order, refusal
 
 METHODS = ("FP", "BC", "PC", "BNN", "BNN+", "BNN++", "MD-tanh", "ApproxSign")
@@ -203,9 +203,13 @@ def plan(
     runs = len(pairs) * len(known) * len(names) * seeds
     if runs > MOST_RUNS:
         raise InputError(f"at most {MOST_RUNS} runs make one experiment, these are {runs}: ask for fewer seeds")
+    for spec in pairs:
+        scheme_of(spec)
     for of in known:
-        for text in (*names, *([sharpness] if sharpness else [])):
+        for text in names:
             step_sizes(of, schedule(text), steps)
+        if sharpness:
+            step_sizes(of, schedule(sharpness, "--sharpness"), steps, "--sharpness")
     return Plan(pairs, known, steps, seed, names, seeds, stochastic, sharpness)
 
 
@@ -455,6 +459,13 @@ def execute(
     """
     folder = Path(out) / "convergence"
     shards = todo.shards
+    with alone(folder):
+        return _execute(todo, shards, folder, backend, progress)
+
+
+def _execute(
+    todo: Plan, shards: Sequence[Shard], folder: Path, backend: Backend | None, progress: Callable[[int], None]
+) -> list[tuple[Any, ...]]:
     results = execute_shards(shards, folder / "checkpoints", backend, progress)
     table = cells(todo, results)
     for cell in table:
@@ -479,6 +490,9 @@ def execute(
     for place in (folder, folder / "checkpoints"):
         clear_temporaries(place)
     keep_only(folder / "checkpoints", [shard.key for shard in shards])
+    for path in folder.glob("ledger_*.csv"):
+        if path not in files:
+            path.unlink(missing_ok=True)
     return summary
 
 

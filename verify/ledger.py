@@ -25,6 +25,7 @@ from theory.errors import InputError
 from theory.exact import to_float
 from theory.maps import PiecewiseMap
 from verify.lowering import lower
+from verify.rounding import Rounding
 
 Array = NDArray[Any]
 Regularizing = Callable[[Array], Array]
@@ -34,6 +35,7 @@ TOLERANCE = 1e-12
 
 STEP_TOLERANCE = 1e-15
 """Of |u_t - u_{t+1} - eta_t g_t| relative to |u_t| and |eta_t g_t|: a few units of rounding."""
+_LARGEST = 1e15
 DEEP_WIDTH = 16
 """Coordinates of each run that a brute-force test looks at, in turn."""
 
@@ -260,20 +262,26 @@ class Part:
     """The runs ``rows`` of a ledger, which share one r.
 
     ``r`` maps coordinates, ``total`` sums it over the last axis; ``grid`` (G,) scalars at which D_t >= 0 is tested
-    for every coordinate; ``convex`` whether what holds for convex r alone is tested.
+    for every coordinate, with ``on_grid`` r there, finite; ``convex`` whether what holds for convex r alone is
+    tested; ``rounding`` looks again at what seems negative.
     """
 
     rows: slice
     r: Regularizing
     total: Regularizing
     grid: Array
+    on_grid: Array
+    rounding: Rounding
     convex: bool = False
 
     @classmethod
     def of(cls, rows: slice, r: PiecewiseMap, convex: bool = False) -> Part:
         """The part of a regularizer, with the grid of `scalars`."""
         near = on_floats(r)
-        return cls(rows, lower(near), totals(near), scalars(near), convex)
+        lowered, grid = lower(near), scalars(near)
+        values = lowered(grid)
+        finite = np.isfinite(values)
+        return cls(rows, lowered, totals(near), grid[finite], values[finite], Rounding(near), convex)
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -318,8 +326,8 @@ class Ledger:
         self._e, self._flipped = np.empty_like(v), np.empty(v.shape, dtype=bool)
         self._spare_p, self._spare_q = np.empty_like(self.p), np.empty_like(self.q)
         self._taken, self._error = np.empty_like(v), np.empty_like(v)
-        self.r_w = np.stack([self._total(w, "the comparator") for w in self.w])
-        self.r_v = self._total(v, "v_1")
+        self.r_w = np.stack([self._total(w, "the comparator", v) for w in self.w])
+        self.r_v = self._total(v, "v_1", u)
         many = len(self.w)
         # rows: left of (I) and of (II) for every comparator; D_{t+1}(v_t), D_t(v_{t+1}), the pull, eta
         self._sums = _Sums((2 * many + 4, runs))
@@ -344,16 +352,16 @@ class Ledger:
         """All runs with one r."""
         return cls(u, v, comparators, (Part.of(slice(None), r, convex),), mu)
 
-    def _total(self, at: Array, what: str) -> Array:
+    def _total(self, at: Array, what: str, u: Array) -> Array:
         values = np.empty(len(at))
         for part in self.parts:
             values[part.rows] = part.total(at[part.rows])
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             run = int(wrong[0])
-            # squares of such numbers, and r with them, are beyond float64
-            if not np.abs(at[run]).max() < 1e150:
-                raise RunError(run, f"the run diverged: {what} is not finite in float64")
+            # squares of such numbers, and r with them, are beyond float64; P rounds to an open end of its range
+            if not max(np.abs(at[run]).max(), np.abs(u[run]).max()) < _LARGEST:
+                raise RunError(run, f"the run diverged: at {what} a weight is beyond {_LARGEST:.0e}")
             raise RunError(run, f"the ledger needs a finite r, but r is infinite at a coordinate of {what}")
         return values
 
@@ -367,43 +375,64 @@ class Ledger:
         d = change + (inner + 0.5 * qq)
         products = np.sqrt(qq * self.pp) + 0.5 * qq
         size = self.mu * (np.abs(self.r_w) + np.abs(self.r_v)) + products
-        self._note(d.min(axis=0), size.max(axis=0))
+        for k, w in enumerate(self.w):
+            self._note(d[k], size[k], self.mu, self.u, self.v, w)
         self._end_size = np.abs(change) + products
         return np.asarray(d)
 
-    def _note(self, d: Array, size: Array) -> None:
-        """Keep the least D of each run, relative to its terms."""
-        np.minimum(self.min_d, d / (1.0 + size), out=self.min_d)
+    def _note(self, d: Array, size: Array, mu: Array, u: Array, v: Array, w: Array) -> None:
+        """Keep the least D(w) of each run, relative to its terms; all (R,), with the u, v (R, d) that belong to mu."""
+        relative = d / (1.0 + size)
+        if relative.min() < -TOLERANCE:
+            for part in self.parts:
+                own = relative[part.rows]
+                bad = np.flatnonzero(own < -TOLERANCE)
+                if len(bad):
+                    d_bad, size_bad, mu_bad, u_bad, v_bad, w_bad = (x[part.rows][bad] for x in (d, size, mu, u, v, w))
+                    own[bad] = part.rounding.again(d_bad, size_bad, TOLERANCE, mu_bad, u_bad, v_bad, w_bad)
+        np.minimum(self.min_d, relative, out=self.min_d)
 
     def _test_grid(self) -> None:
         for part in self.parts:
-            values = part.r(part.grid)
-            finite = np.isfinite(values)
-            grid, values = part.grid[finite], values[finite]
             u, v, mu = self.u[part.rows], self.v[part.rows], self.mu[part.rows, None]
             r_v = part.r(v)
-            # least of r_t(w) - w u over the grid, against the same at v
-            term, least = np.empty_like(u), np.full_like(u, np.inf)
-            for w, r_w in zip(grid.tolist(), values.tolist(), strict=True):
-                np.multiply(u, -w, out=term)
-                term += mu * r_w + 0.5 * w * w
-                np.minimum(least, term, out=least)
+            squares = 0.5 * part.grid * part.grid
+            least = self._least(u, part.grid, mu * part.on_grid + squares)
             own = mu * r_v + v * (0.5 * v - u)
-            size = np.abs(own) + np.abs(least) + np.abs(u * v)
-            worst = ((least - own) / (1.0 + size)).min(axis=1)
-            self.min_d[part.rows] = np.minimum(self.min_d[part.rows], worst)
-            if not part.convex:
-                continue
-            s = (u - v) / mu
-            least.fill(np.inf)
-            for w, r_w in zip(grid.tolist(), values.tolist(), strict=True):
-                np.multiply(s, -w, out=term)
-                term += r_w
-                np.minimum(least, term, out=least)
-            own = r_v - s * v
-            size = np.abs(own) + np.abs(least) + np.abs(r_v)
-            worst = ((least - own) / (1.0 + size)).min(axis=1)
-            self.support[part.rows] = np.minimum(self.support[part.rows], worst)
+            size = mu * np.abs(r_v) + np.abs(v) * (0.5 * np.abs(v) + np.abs(u))
+            self.min_d[part.rows] = np.minimum(self.min_d[part.rows], self._worst(part, least - own, size, u, v, mu))
+            if part.convex:
+                s = (u - v) / mu
+                least = self._least(s, part.grid, np.broadcast_to(part.on_grid, (len(u), len(part.grid))))
+                size = np.abs(r_v) + np.abs(s * v)
+                worst = self._worst(part, least - (r_v - s * v), size, u, v, mu, support=True)
+                self.support[part.rows] = np.minimum(self.support[part.rows], worst)
+
+    @staticmethod
+    def _least(slope: Array, grid: Array, values: Array) -> Array:
+        """The least of values (R, G) - slope (R, d) * grid over the grid, (R, d)."""
+        term, least = np.empty_like(slope), np.full_like(slope, np.inf)
+        for k, w in enumerate(grid.tolist()):
+            np.multiply(slope, -w, out=term)
+            term += values[:, k : k + 1]
+            np.minimum(least, term, out=least)
+        return least
+
+    @staticmethod
+    def _worst(part: Part, d: Array, size: Array, u: Array, v: Array, mu: Array, support: bool = False) -> Array:
+        """The least d / (1 + size) of each run, (R,), for the least over the grid; what looks negative again."""
+        relative = d / (1.0 + size)
+        if relative.min() < -TOLERANCE:
+            bad = np.nonzero(relative < -TOLERANCE)
+            u_bad, v_bad, mu_bad = u[bad][:, None], v[bad][:, None], mu[bad[0], 0][:, None]
+            scale, slope = (1.0, (u_bad - v_bad) / mu_bad) if support else (mu_bad, u_bad)
+            terms = scale * part.on_grid - slope * part.grid + (0.0 if support else 0.5 * part.grid**2)
+            w = part.grid[terms.argmin(axis=1)][:, None]
+            here = scale * np.abs(part.r(w)) + np.abs(w) * (np.abs(slope) + (0.0 if support else 0.5 * np.abs(w)))
+            relative[bad] = part.rounding.again(
+                d[bad], size[bad] + here[:, 0], TOLERANCE, mu_bad[:, 0], u_bad, v_bad, w, support
+            )
+        return np.asarray(relative.min(axis=1))
 
     def _test_brute_force(self) -> None:
         # DEEP_WIDTH coordinates of every run, the next ones each time
@@ -416,9 +445,15 @@ class Ledger:
             fine = np.unique(np.concatenate([np.linspace(-reach, reach, 401), part.grid]))
             s = brute_force(part.r, u, mu, fine, 40)
             r_s, r_v = part.r(s), part.r(v)
-            d = mu * (r_s - r_v) + (s - v) * (0.5 * (s + v) - u)
+            d_s = mu * (r_s - r_v) + (s - v) * (0.5 * (s + v) - u)
             size = mu * (np.abs(r_s) + np.abs(r_v)) + np.abs(s - v) * (0.5 * np.abs(s + v) + np.abs(u))
-            self.min_d[part.rows] = np.minimum(self.min_d[part.rows], (d / (1.0 + size)).min(axis=1))
+            relative = d_s / (1.0 + size)
+            if relative.min() < -TOLERANCE:
+                bad = np.nonzero(relative < -TOLERANCE)
+                u_bad, v_bad, s_bad = (x[bad][:, None] for x in (u, v, s))
+                mu_bad = mu[bad[0], 0]
+                relative[bad] = part.rounding.again(d_s[bad], size[bad], TOLERANCE, mu_bad, u_bad, v_bad, s_bad)
+            self.min_d[part.rows] = np.minimum(self.min_d[part.rows], relative.min(axis=1))
 
     # ---- steps
 
@@ -431,9 +466,12 @@ class Ledger:
         old_mu, old_r, old_p, old_pp = self.mu, self.r_v, self.p, self.pp
         after = old_mu if mu is None else np.broadcast_to(np.asarray(mu, dtype=float), old_mu.shape)
         growth = after - old_mu
-        r_v = self._total(v, f"v_{self.steps + 2}")
+        r_v = self._total(v, f"v_{self.steps + 2}", u)
         e, p = np.subtract(v, self.v, out=self._e), np.subtract(u, v, out=self._spare_p)
         pp, ee, gg = _dot(p, p), _dot(e, e), _dot(g, g)
+        if not np.isfinite(pp + gg).all():
+            run = int(np.flatnonzero(~np.isfinite(pp + gg))[0])
+            raise RunError(run, f"the run diverged: |u_{self.steps + 2}|^2 is not finite in float64")
         # eta g as it was taken, rounding included: the identities hold for any g
         taken = np.subtract(self.u, u, out=self._taken)
         inner = _dot(self.q, taken)
@@ -449,11 +487,12 @@ class Ledger:
         share = growth / old_mu
         pull = 0.5 * (eta * eta * gg + share * (2.0 * eta * _dot(g, old_p) + share * old_pp))
         r_size = after * (np.abs(old_r) + np.abs(r_v))
-        self._note(np.minimum(ahead, back), r_size + 0.5 * ee + np.sqrt(ee * np.maximum(pp, old_pp)))
+        self._note(ahead, r_size + 0.5 * ee + np.sqrt(ee * pp), after, u, v, self.v)
+        self._note(back, r_size + 0.5 * ee + np.sqrt(ee * old_pp), old_mu, self.u, self.v, v)
         if self.any_convex:
             scale = 1.0 + r_size + _dot(self.u, self.u) + pp + old_pp + ee + eta * eta * gg
-            margin = np.minimum(pull - ahead, back - 0.5 * ee) / scale
-            np.minimum(self.slack, np.where(self.convex, margin, np.inf), out=self.slack)
+            margin = np.minimum(pull - ahead, back - 0.5 * ee)
+            self._note_slack(margin, scale, after, v)
         np.less(np.multiply(v, self.v, out=e), 0.0, out=self._flipped)
         if self._flipped.any():
             self.flips += np.count_nonzero(self._flipped, axis=1)
@@ -474,19 +513,34 @@ class Ledger:
         if self.deep_every and self.steps % self.deep_every == 0:
             self._test_brute_force()
 
+    def _note_slack(self, margin: Array, scale: Array, mu: Array, v: Array) -> None:
+        """Keep the least margin of the inequalities for convex r, relative to its terms."""
+        relative = margin / scale
+        for part in self.parts:
+            if not part.convex:
+                continue
+            own, rows = relative[part.rows], part.rows
+            bad = np.flatnonzero(own < -TOLERANCE)
+            if len(bad):  # mu times the rounding of r
+                inside = part.rounding.terms(v[rows][bad]) + part.rounding.terms(self.v[rows][bad])
+                own[bad] = margin[rows][bad] / (scale[rows][bad] + mu[rows][bad] * inside.sum(axis=1))
+            self.slack[rows] = np.minimum(self.slack[rows], own)
+
     def _test_step(self, eta: Array | float, g: Array, gg: Array) -> None:
         """Whether u_t - u_{t+1} is eta_t g_t up to the rounding of the two operations, run by run.
 
-        Their lengths at every step, the difference itself at the first step and where the grid is tested.
+        At every step by |taken - eta g|^2 from its three products, which tells errors of more than about 1e-8, in
+        length or direction; at the first step and where the grid is tested by the difference itself.
         """
         length = eta * np.sqrt(gg)
-        off = np.abs(np.sqrt(_dot(self._taken, self._taken)) - length)
+        size = np.maximum(np.sqrt(_dot(self.u, self.u)) + length, 1e-300)
+        square = _dot(self._taken, self._taken) - eta * (2.0 * _dot(self._taken, g) - eta * gg)
+        off = np.where(square > 1e-14 * size * size, np.sqrt(np.abs(square)), 0.0)
         if self.steps == 0 or not self.grid_every or (self.steps + 1) % self.grid_every == 0:
             eta_column = eta[:, None] if isinstance(eta, np.ndarray) and eta.ndim else eta
             error = np.subtract(self._taken, np.multiply(eta_column, g, out=self._error), out=self._error)
             off = np.maximum(off, np.sqrt(_dot(error, error)))
-        size = np.sqrt(_dot(self.u, self.u)) + length
-        np.maximum(self.step_error, off / np.maximum(size, 1e-300), out=self.step_error)
+        np.maximum(self.step_error, off / size, out=self.step_error)
 
     def finish(self) -> None:
         """The tests of D_t >= 0 at the last point, where `step` has not just made them."""

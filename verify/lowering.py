@@ -22,6 +22,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -475,6 +476,19 @@ def lower(m: PiecewiseMap, backend: Backend = "numpy") -> Lowered:
     return lowered
 
 
+def _jumps(levels: list[Any]) -> list[float] | None:
+    """The jumps of a step function whose sums give its levels without rounding; None if they do not."""
+    if not all(isinstance(c, float) and math.isfinite(c) for c in levels) or len(levels) < 2:
+        return None
+    jumps = [b - a for a, b in pairwise(levels)]
+    total = levels[0]
+    for jump, level in zip(jumps, levels[1:], strict=True):
+        total = total + jump
+        if total != level or (level == 0 and math.copysign(1.0, level) < 0):
+            return None
+    return jumps
+
+
 def _plainly(
     m: PiecewiseMap, ops: Any, thresholds: Any, table: Any, ties: list[tuple[float, float]], pieces: list[_Piece]
 ) -> Callable[[Array], Array | None]:
@@ -487,19 +501,32 @@ def _plainly(
         return lambda x: None if 0 in x.shape or bool(ops.isnan(x).any()) else ops.clip(x, low, high)
     parts: list[Any] = [by_expr.get(e) if e.has(X) else float(v) for e, v in zip(m.exprs, table, strict=True)]
     unknown = any(p is None for p in parts)  # a piece that holds no float has no plain evaluation
+    levels = all(isinstance(p, float) and math.isfinite(p) for p in parts)
+    bounded = reach < float(np.finfo(np.float64).max)
+    jumps = _jumps(parts) if isinstance(ops, _Numpy) else None
+
+    tied = [value for _, value in ties]
 
     def values(x: Array) -> Array | None:
-        if unknown or 0 in x.shape or not (float(x.min()) >= -reach and float(x.max()) <= reach):
+        if unknown or 0 in x.shape:
+            return None
+        highest = float(x.max())  # NaN if any is
+        if not highest <= reach or (bounded and not float(x.min()) >= -reach):
             return None
         out = parts[0] if isinstance(parts[0], float) else parts[0](x)
-        for edge, part in zip(thresholds, parts[1:], strict=True):
-            out = ops.where(x >= float(edge), part if isinstance(part, float) else part(x), out)
+        if jumps is not None:  # sums of jumps are faster than selections
+            for edge, jump in zip(thresholds, jumps, strict=True):
+                out = out + (x >= float(edge)) * jump
+        else:
+            for edge, part in zip(thresholds, parts[1:], strict=True):
+                out = ops.where(x >= float(edge), part if isinstance(part, float) else part(x), out)
         for at, value in ties:
             here = x == at
             if bool(here.any()):
                 out = ops.where(here, value, out)
         out = ops.spread(x, out)
-        return out if bool(ops.isfinite(out).all()) else None
+        finite = levels and all(map(math.isfinite, tied))
+        return out if finite or bool(ops.isfinite(out).all()) else None
 
     return values
 

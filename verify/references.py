@@ -38,7 +38,8 @@ def reference(of: Problem, run: Scheme) -> Array:
     """
     if run.regularizer is None:
         return of.minimiser
-    if run.advances and run.convex and run.affine and math.isfinite(of.smoothness):
+    moving = run.advances and run.affine and _slope(run) != 0 and math.isfinite(of.smoothness)
+    if moving and run.convex:
         return _accelerated(of, run)
     spans = domain(run.regularizer)
     choices = np.stack([np.clip(of.minimiser, lo, hi) for lo, hi in spans])  # (intervals, d)
@@ -57,7 +58,7 @@ def reference(of: Problem, run: Scheme) -> Array:
     bounds = [spans[k] for k in picked]
     if run.mode == "sign-field" or all(lo == hi for lo, hi in bounds):
         return w
-    if run.advances and run.affine and math.isfinite(of.smoothness):
+    if moving:
         return _descended(of, run, w)
     return _polished(of, run, w, bounds, best) if _smooth_objective(run) else w
 

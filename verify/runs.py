@@ -164,6 +164,12 @@ def scheme_of(spec: PairSpec) -> Scheme:
         return scheme(pair, decide(pair))
     except Undecided as open_question:
         raise InputError(f"{spec.name} cannot be run: {open_question}") from None
+    except InputError:
+        raise
+    except ValueError as error:  # integers of more than 4,300 digits have no text, and sympy asks for one
+        if "digits" not in str(error):
+            raise
+        raise InputError(f"{spec.name} cannot be run: its exact constants are too long to be written") from None
 
 
 @lru_cache(maxsize=1024)

@@ -46,26 +46,29 @@ USUAL_SCHEDULE = "sqrt"
 _G = sp.Symbol("G", positive=True)
 
 
-def schedule(text: str) -> Schedule:
-    """A named schedule, or a formula in t, L, G and N as one. Raises `InputError` for a formula that cannot be read."""
+def schedule(text: str, what: str = "schedule") -> Schedule:
+    """A named schedule, or a formula in t, L, G and N as one; ``what`` names it in the message.
+
+    Raises `InputError` for a formula that cannot be read.
+    """
     known = SCHEDULES.get(text)
     if known is not None:
         return known
-    parse_steps(text, {"L": sp.Integer(1), "G": sp.Integer(1), "N": sp.Integer(100)}, _where(text))
+    parse_steps(text, {"L": sp.Integer(1), "G": sp.Integer(1), "N": sp.Integer(100)}, _where(text, what))
     return Schedule(text, text)
 
 
-def _where(text: str) -> str:
-    return f"schedule {text[:40]!r} (not one of {', '.join(SCHEDULES)}, so read as a formula in t, L, G, N)"
+def _where(text: str, what: str) -> str:
+    return f"{what} {text[:40]!r} (not one of {', '.join(SCHEDULES)}, so read as a formula in t, L, G, N)"
 
 
-def step_sizes(of: Problem, how: Schedule, steps: int) -> Array:
+def step_sizes(of: Problem, how: Schedule, steps: int, what: str = "schedule") -> Array:
     """eta_t for t = 1..steps, as float64 (steps,).
 
     Raises `InputError` where a step size is not a positive finite number, or where the formula has G and
     the problem's gradients are unbounded.
     """
-    return _numbers(how.formula, _smoothness(of), of.lipschitz, steps, of.name).copy()
+    return _numbers(how.formula, _smoothness(of), of.lipschitz, steps, of.name, what).copy()
 
 
 def _smoothness(of: Problem) -> float:
@@ -73,15 +76,15 @@ def _smoothness(of: Problem) -> float:
 
 
 @lru_cache(maxsize=256)
-def _numbers(formula: str, smoothness: float, lipschitz: float, steps: int, name: str) -> Array:
+def _numbers(formula: str, smoothness: float, lipschitz: float, steps: int, name: str, what: str) -> Array:
     bounded = math.isfinite(lipschitz)
     given = {"L": sp.Rational(smoothness), "N": sp.Integer(steps), "G": sp.Rational(lipschitz) if bounded else _G}
-    e = parse_steps(formula, given, f"schedule {formula[:40]!r}")
+    e = parse_steps(formula, given, f"{what} {formula[:40]!r}")
     if e.has(_G):
-        raise InputError(f"schedule {formula[:40]!r} has G, but the gradients of {name} are unbounded")
+        raise InputError(f"{what} {formula[:40]!r} has G, but the gradients of {name} are unbounded")
     if e.free_symbols - {T}:
         names = ", ".join(sorted(map(str, e.free_symbols - {T})))
-        raise InputError(f"schedule {formula[:40]!r}: numbers were expected, but {names} has no value for this problem")
+        raise InputError(f"{what} {formula[:40]!r}: numbers were expected, but {names} has no value for this problem")
     t = np.arange(1.0, steps + 1)
     try:
         etas = np.asarray(lower(PiecewiseMap.of(e.xreplace({T: X})))(t))
@@ -91,7 +94,7 @@ def _numbers(formula: str, smoothness: float, lipschitz: float, steps: int, name
     if len(wrong):
         k = int(wrong[0])
         raise InputError(
-            f"schedule {formula[:40]!r}: step sizes must be positive and finite, but eta_{k + 1} = {etas[k]:.6g}"
+            f"{what} {formula[:40]!r}: values must be positive and finite, but at t = {k + 1} it is {etas[k]:.6g}"
         )
     return etas
 

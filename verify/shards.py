@@ -1,17 +1,20 @@
 """Checkpoints: named float64 arrays in one file that knows what it belongs to, and whether it is whole.
 
-The file is one line of JSON, then the numbers: {"format", "key", "sha256", "arrays": [[name, shape], ...]} and the
-arrays one after the other, little-endian. ``key`` is a digest of everything the numbers depend on, so a file
-of another sweep, another version or another library is refused, not used. No pickle.
+The file is one line of JSON, then the numbers: {"format", "key", "arrays": [[name, shape], ...], "sha256"} and the
+arrays one after the other, little-endian; the checksum covers both. ``key`` is a digest of everything the numbers
+depend on, so a file of another sweep, another version or another library is refused, not used. No pickle.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +44,12 @@ def digest(parts: Mapping[str, Any]) -> str:
 def save(path: str | Path, key: str, arrays: Mapping[str, Array]) -> Path:
     """Write the arrays, all or nothing. Raises `InputError` if the file cannot be written."""
     data = b"".join(np.ascontiguousarray(a, dtype="<f8").tobytes() for a in arrays.values())
-    header = {
-        "format": FORMAT,
-        "key": key,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "arrays": [[name, list(a.shape)] for name, a in arrays.items()],
-    }
-    return write_bytes(path, json.dumps(header).encode() + b"\n" + data)
+    header = {"format": FORMAT, "key": key, "arrays": [[name, list(a.shape)] for name, a in arrays.items()]}
+    return write_bytes(path, json.dumps({**header, "sha256": _checksum(header, data)}).encode() + b"\n" + data)
+
+
+def _checksum(header: Mapping[str, Any], data: bytes) -> str:
+    return hashlib.sha256(json.dumps(header).encode() + b"\n" + data).hexdigest()
 
 
 def load(path: str | Path, key: str) -> dict[str, Array]:
@@ -65,8 +67,8 @@ def load(path: str | Path, key: str) -> dict[str, Array]:
         if isinstance(header, dict) and header["format"] == FORMAT:
             shapes = [(str(name), tuple(int(n) for n in shape)) for name, shape in header["arrays"]]
             foreign = header["key"] != key
-            whole = hashlib.sha256(data).hexdigest() == header["sha256"]
-            known = True
+            whole = header.pop("sha256") == _checksum(header, data)
+            known = all(n >= 0 for _, shape in shapes for n in shape)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         known = False
     remedy = "remove it to compute it again, or choose another --out"
@@ -84,6 +86,28 @@ def load(path: str | Path, key: str) -> dict[str, Array]:
     return found
 
 
+@contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Hold a folder, making it; a second process that wants it at the same time gets an `InputError`.
+
+    The lock is the kernel's and goes with the process, so a killed one leaves none.
+    """
+    base = Path(folder)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        handle = os.open(base, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{base}: cannot be written ({error.strerror or error})") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{base}: another process is writing there; choose another --out or wait") from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def clear_temporaries(folder: str | Path) -> None:
     """Remove what a killed process left half-written in a folder: `theory.files` names it .NAME.xxxxxxxx."""
     base = Path(folder)
@@ -92,4 +116,4 @@ def clear_temporaries(folder: str | Path) -> None:
             path.unlink(missing_ok=True)
 
 
-__all__ = ["FORMAT", "clear_temporaries", "digest", "load", "save"]
+__all__ = ["FORMAT", "alone", "clear_temporaries", "digest", "load", "save"]

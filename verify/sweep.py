@@ -270,6 +270,14 @@ class Sweep:
 
     # ---- reports
 
+    def _within(self, mean: Array) -> Array:
+        """Means of proximal points, moved back into the domain of a convex r that rounding left."""
+        for rows, how in zip(self._slices, self.batch.schemes, strict=True):
+            if how.convex and how.regularizer is not None:
+                spans = domain(how.regularizer)
+                mean[rows] = np.clip(mean[rows], spans[0][0], spans[-1][1])
+        return mean
+
     def trace(self) -> Trace:
         """The state after the steps so far (at least one)."""
         row = self.book.row()
@@ -286,7 +294,8 @@ class Sweep:
                 for r, h in zip(self._slices, self._hulls, strict=True)
             ]
         )
-        average, average_next = (self._objective(s / column) - self._base for s in (self._sum, self._sum_next))
+        means = (self._within(s / column) for s in (self._sum, self._sum_next))
+        average, average_next = (self._objective(mean) - self._base for mean in means)
         return Trace(
             step=self.t,
             best=self._best,

@@ -115,7 +115,7 @@ def test_both_sums_are_bounded_as_said(t_end: int) -> None:
     total, h = sums_of(t_end)
     assert total <= 2 * h + 1e-12
     assert total <= 1.5 * h + 5 / 3
-    # the leading 3/2 is exact, and a smaller one fails
+    # 3/2 is the exact leading coefficient of this sum, and a smaller one fails
     assert total >= 1.5 * h
     if t_end >= 100:
         assert total > 1.4 * h + 0.3
@@ -138,9 +138,62 @@ def test_the_forms_are_ordered_and_both_claims_hold_for_the_first_reading(t_end:
     assert not simple <= li.claimed(t_end, (sp.Rational(7, 8), sp.Rational(3, 8)))
 
 
+def test_any_weight_of_the_last_step_bounds_the_same_value() -> None:
+    """v_T does not depend on eta_T: for T = 1 the best weight gives M sqrt(2 D_1), which `modulus` attains."""
+    etas = [Fraction(1, 2), Fraction(1, 3), Fraction(1, 5)]
+    assert li.bound(etas, HALF, 1) == li.bound(etas, HALF, 1, last=etas[-1])
+    assert li.bound(etas, HALF, 1) == li.bound([*etas[:-1], Fraction(7)], HALF, 1, last=etas[-1])
+    e = sp.Symbol("e", positive=True)
+    one = li.bound([HALF], HALF, sp.S.One, last=e)
+    assert sp.solve(sp.diff(one, e), e) == [1]
+    assert one.subs(e, 1) == 1 < li.bound([HALF], HALF, sp.S.One)
+    value, distance = li.modulus()
+    assert li.bound([HALF / 2], distance, 2, last=HALF) == value  # |g_1 + s_1| = 2
+    # the mutant: half the noise is too little for that function
+    assert li.bound([HALF / 2], distance, sp.sqrt(2), last=HALF) < value
+
+
+def test_the_golden_ratio_is_where_the_form_stops_being_nonnegative() -> None:
+    """phi/(lambda (2 - lambda)) |y - lambda x|^2 <= |y|^2 + |y - x|^2: determinant 0 at lambda = 1/phi, < 0 beyond."""
+    assert sp.expand(li.PHI**2 - li.PHI - 1) == 0
+    lam, c = sp.symbols("lambda c", positive=True)
+    factor = c / (lam * (2 - lam))
+    determinant = (2 - factor) * (1 - factor * lam**2) - (factor * lam - 1) ** 2
+    at = determinant.subs({c: li.PHI, lam: li.PHI - 1})
+    assert sp.radsimp(sp.expand(at)) == 0
+    # no lambda does with a longer step
+    beyond = determinant.subs(c, sp.Rational(13, 8))
+    assert all(beyond.subs(lam, sp.Rational(i, 200)) < 0 for i in range(1, 200))
+    assert determinant.subs({c: sp.Rational(8, 5), lam: sp.Rational(5, 8)}) > 0
+
+
+def test_a_longer_step_than_the_golden_ratio_is_not_derived() -> None:
+    """c < 0 in eta_t L = phi - c is refused, and so is another lambda or a form with less on its right."""
+    by_name = {d.name: d for d in li.golden()}
+    last = by_name["the last value after one step, eta_t <= phi/L"]
+    spare = sp.Symbol("c", nonnegative=True)
+    longer = replace(
+        last,
+        hypotheses=tuple(replace(h, value=h.value.subs(spare, -spare)) for h in last.hypotheses),
+        squares=tuple(replace(s, times=s.times.subs(spare, -spare)) for s in last.squares),
+    )
+    assert longer.remainder == 0
+    with pytest.raises(NotDerived, match="is not shown to be >= 0"):
+        longer.check()
+    form = by_name["the quadratic form of the golden ratio"]
+    with pytest.raises(NotDerived, match="the evidence leaves"):
+        replace(form, left=form.left * sp.Rational(101, 100)).check()
+    two = by_name["two ways from w to v_{t+1}, convex smooth f"]
+    with pytest.raises(NotDerived, match="the evidence leaves"):
+        replace(two, right=two.right * sp.Rational(99, 100)).check()
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(InputError, match="at least one step size"):
         li.bound([], 1, 1)
+    for e in (0, -1):
+        with pytest.raises(InputError, match=f"a number > 0, not {e}"):
+            li.bound([HALF], 1, 1, last=e)
     with pytest.raises(InputError, match="from 1 on, not 0"):
         li.simple(0, HALF, sp.S.One, HALF)
 
@@ -199,6 +252,9 @@ def test_the_bound_and_the_free_subgradient_hold_on_exact_runs(forward: str, dom
             fixed = li.bound(etas[:n], first, Fraction(0))
             noise = li.bound(etas[:n], Fraction(0), Fraction(1))
             assert value(run.vs[n - 1]) - value(w) <= fixed + limit * noise
+            for e in (Fraction(1, 10), Fraction(1), Fraction(5)):
+                fixed, noise = (li.bound(etas[:n], *of, last=e) for of in ((first, Fraction(0)), (Fraction(0), 1)))
+                assert value(run.vs[n - 1]) - value(w) <= fixed + limit * noise
 
 
 def test_the_values_fall_only_for_short_steps() -> None:

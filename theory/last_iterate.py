@@ -1,4 +1,4 @@
-"""The last iterate of ProxConnect with convex f and r: a bound for all step sizes, and PARQ's constants.
+"""The last iterate of ProxConnect with convex f and r: bounds for all step sizes, PARQ's constants, the golden ratio.
 
 PARQ is ProxConnect with a convex r (T = id). With F = f + r, g_t a subgradient of f at v_t, M >= |g_t + z_t| for
 some z_t in dr(v_t), and D_1(w) as in MATH.md, section 4, `derivations` executes the proof of
@@ -6,12 +6,16 @@ some z_t in dr(v_t), and D_1(w) as in MATH.md, section 4, `derivations` executes
     F(v_T) - F(w) <= D_1(w)/(eta_1 + ... + eta_T) + M^2/2 (eta_T + sum_{t<T} eta_t^2/(eta_{t+1} + ... + eta_T))
 
 for all step sizes and all w with r(w) finite; no domain need be bounded and no step size monotone. The one new
-idea beside identity (I) is the comparator w = v_k for the steps k, ..., T: D_k(v_k) = 0. If g_t is an unbiased
-estimate and M^2 >= E |g_t + z_t|^2, it holds in expectation, v_k being known before g_k. For eta_t = c/sqrt(t) and
-D_1(w) <= D, with the harmonic number H = H_{T-1} <= ln T + gamma (also H <= 1 + ln T),
+idea beside identity (I) is the comparator w = v_k for the steps k, ..., T: D_k(v_k) = 0. If E[g_t | past] is a
+subgradient of f at v_t and M^2 >= E |g_t + z_t|^2, it holds in expectation, v_k being known before g_k. v_T does not
+depend on eta_T, so any e > 0 may stand for eta_T in the bound, and the best e gives a smaller one (`bound`, ``last``):
+for T = 1 it is M sqrt(2 D_1(w)), which PARQ's worst case attains. For eta_t = c/sqrt(t) and D_1(w) <= D, with the
+harmonic number H = H_{T-1} <= ln T + gamma (also H <= 1 + ln T),
 
     F(v_T) - F(w) <= (D/c + c M^2/2 (1 + 2 H))/sqrt(T)            the simple form,
-    F(v_T) - F(w) <= (D/c + c M^2/2 (8/3 + 3/2 H))/sqrt(T)        smaller from T = 17 on; the leading 3/2 is exact.
+    F(v_T) - F(w) <= (D/c + c M^2/2 (8/3 + 3/2 H))/sqrt(T)        smaller from T = 17 on.
+
+3/2 is the exact leading coefficient of the sum in the bound; the worst case may be smaller.
 
 z_t may be any subgradient of r at v_t, not only s_t = (u_t - v_t)/mu_t: so r need be Lipschitz on its domain
 only, and a regularizer that is +oo outside an interval (PARQ with a_m = oo) is covered.
@@ -21,11 +25,16 @@ and G bound. With D_1(w) <= R^2/2:
 
 - M = G: the bound is G R (5/4 + H/2)/sqrt(T) <= G R (7/4 + ln(T)/2)/sqrt(T). So 2 + 3/2 ln T and 7/4 + 3/4 ln T
   both hold for every T.
-- M = 2 G, which f and r, each G-Lipschitz, give: G R (2 + 2 H)/sqrt(T) and G R (11/3 + 3/2 H)/sqrt(T) hold. The
-  statement 7/4 + 3/4 ln T fails at T = 1 (`modulus`, where f and r are each G-Lipschitz), and 2 + 3/2 ln T fails
-  at T = 2 (`wedge`, where |g_t + s_t| <= 2 G is all that is known).
+- M = 2 G, which f and r, each G-Lipschitz, give: G R (2 + 2 H)/sqrt(T) and G R (11/3 + 3/2 H)/sqrt(T) hold. Where
+  |g_t + s_t| <= 2 G is all that is known, 2 + 3/2 ln T fails at T = 2 (`wedge`); numerically it is not exceeded at
+  T = 3..10, beyond it is open, and 7/4 + 3/4 ln T is exceeded at every T = 1..10. For f and r each G-Lipschitz,
+  7/4 + 3/4 ln T fails at T = 1 (`modulus`), for T <= 10 only there, numerically; for T >= 2 neither is proved.
 
-No numbers are sampled: the evidence is exact, as in `theory.derivations`.
+For a convex f with L-Lipschitz gradient, exact gradients and one step, F(v_2) - F(w) <= D_1(w)/eta_1 holds up to
+eta_1 = phi/L, phi = (1 + sqrt(5))/2, in every dimension (`golden`), and fails for every longer step
+(`verify.worst_cases.triangle` up to 2/L; f = L v^2/2 with r = 0 beyond).
+
+No numbers are sampled: the evidence for what is proved is exact, as in `theory.derivations`.
 """
 
 from __future__ import annotations
@@ -60,8 +69,8 @@ def one_step() -> tuple[Derivation, ...]:
     ahead, zero = k.divergence("v", next_one=True), k.divergence("v")
     # identity (II) with w = v_t: D_t(v_t) = 0, and with eta_t <= 1/L the values fall
     fall = zero - ahead
-    spare = sp.Symbol("c", nonnegative=True)
-    h = {at: sp.Symbol(f"h({at})", real=True) for at in ("v", "v'")}
+    spare, weight = sp.Symbol("c", nonnegative=True), sp.Symbol("e", positive=True)
+    h = {at: sp.Symbol(f"h({at})", real=True) for at in ("v", "v'", "w")}
     smooth = h["v"] + k.g.dot(k.v_next - k.v) - h["v'"]
     return (
         Derivation("D_t(v_t) = 0", r"D_t(v_t)=0", zero, sp.S.Zero, equation=True),
@@ -75,6 +84,22 @@ def one_step() -> tuple[Derivation, ...]:
                 Hypothesis(any_one, GROWTH, "r is convex and z is a subgradient of r at v_t"),
             ),
             squares=(Square(k.v - k.v_next - pull, HALF),),
+        ),
+        Derivation(
+            "the last step, any weight e > 0",
+            r"e(F(v_T)-F(w))\le D_T(w)+\tfrac12e^2|g_T+z|^2,\quad z\in\partial r(v_T)",
+            weight * (h["v"] + k.r("v") - h["w"] - k.r("w")),  # v_{T+1} and eta_T do not enter
+            k.divergence("w") + weight**2 * (k.g + z).squared / 2,
+            hypotheses=(
+                k.convex_f(weight),
+                k.subgradient("w", MU),
+                Hypothesis(
+                    sp.expand(k.r("w") - k.r("v") - z.dot(k.w - k.v)),
+                    weight,
+                    "r is convex and z is a subgradient of r at v_T",
+                ),
+            ),
+            squares=(Square(k.w - k.v + weight * (k.g + z), HALF),),
         ),
         Derivation(
             "the values fall, convex smooth f with exact gradients, convex r, eta_t <= 1/L",
@@ -94,6 +119,105 @@ def one_step() -> tuple[Derivation, ...]:
     )
 
 
+# --------------------------------------------------------------------------- one step up to the golden ratio
+
+PHI = (1 + sp.sqrt(5)) / 2
+"""The golden ratio, PHI^2 = PHI + 1."""
+
+
+def golden() -> tuple[Derivation, ...]:
+    """eta_t (F(v_{t+1}) - F(w)) <= D_t(w) for eta_t <= PHI/L, convex L-smooth f, exact gradients, convex r, any w.
+
+    The last value after one step, n = 1 of the smooth corollary, beyond its hypothesis. Identity (II) leaves
+    eta_t (h(v') - h(w) - <g, v' - w>) to be covered by D_{t+1}(w) >= |v' - w|^2/2 and D_t(v') >= |v' - v|^2/2, with
+    v = v_t, v' = v_{t+1}, g = g_t. Smooth convex interpolation,
+
+        h(a) >= h(b) + <h'(b), a - b> + |h'(a) - h'(b)|^2/(2 L),
+
+    along w, v, v' with weight lambda and along w, v' with weight 1 - lambda bounds it by
+    eta_t L |v' - w - lambda (v - w)|^2/(2 lambda (2 - lambda)). With lambda = 1/PHI the quadratic form that is left is
+    nonnegative, and its determinant is 0.
+    """
+    k = Step()
+    lip, spare = sp.Symbol("L", positive=True), sp.Symbol("c", nonnegative=True)
+    share = PHI - 1  # lambda = 1/PHI
+    factor = sp.radsimp(1 / sp.expand(share * (2 - share)))  # 1/(lambda (2 - lambda))
+    ahead, at_w = vector("g'"), vector("g_w")
+    h = {at: sp.Symbol(f"h({at})", real=True) for at in ("v", "v'", "w")}
+    points = {"v": (k.v, k.g), "v'": (k.v_next, ahead), "w": (k.w, at_w)}
+
+    def interpolated(a: str, b: str, times: Expr) -> Hypothesis:
+        (x, slope), (y, other) = points[a], points[b]
+        value = h[a] - h[b] - other.dot(x - y) - (slope - other).squared / (2 * lip)
+        why = f"f is convex with L-Lipschitz gradient: interpolation from {b} to {a}"
+        return Hypothesis(sp.expand(value), times, why)
+
+    down, along, step = k.v_next - k.w, k.v - k.w, k.v_next - k.v
+    mixed = down - share * along
+    excess = sp.expand(h["v'"] - h["w"] - k.g.dot(down))
+    tangent = (MU + GROWTH) * (k.r("w") - k.r("v'")) - (k.u_next - k.v_next).dot(k.w - k.v_next)
+    covered = down.squared + step.squared - PHI * factor * mixed.squared
+    return (
+        Derivation(
+            "D_{t+1}(w) from below, convex r",
+            r"\tfrac12|w-v_{t+1}|^2\le D_{t+1}(w)",
+            down.squared / 2,
+            k.divergence("w", next_one=True),
+            hypotheses=(
+                Hypothesis(
+                    sp.expand(tangent),
+                    sp.S.One,
+                    "r is convex and s_{t+1} = (u_{t+1} - v_{t+1})/mu_{t+1} is a subgradient of r at v_{t+1}",
+                ),
+            ),
+        ),
+        Derivation(
+            "two ways from w to v_{t+1}, convex smooth f",
+            r"h(v_{t+1})-h(w)-\langle g_t,v_{t+1}-w\rangle\le\frac{L}{2a(2-a)}|v_{t+1}-w-a(v_t-w)|^2,"
+            r"\quad a=\tfrac{\sqrt5-1}2",
+            excess,
+            sp.expand(lip * factor * mixed.squared / 2),
+            hypotheses=(
+                interpolated("w", "v", share),
+                interpolated("v", "v'", share),
+                interpolated("w", "v'", 1 - share),
+            ),
+            squares=(
+                Square(at_w - k.g - (1 - share) * (ahead - k.g), 1 / (2 * lip)),
+                Square(lip * mixed - sp.expand(share * (2 - share)) * (ahead - k.g), factor / (2 * lip)),
+            ),
+        ),
+        Derivation(
+            "the quadratic form of the golden ratio",
+            r"\frac{1}{a^2(2-a)}|v_{t+1}-w-a(v_t-w)|^2\le|v_{t+1}-w|^2+|v_{t+1}-v_t|^2,\quad a=\tfrac{\sqrt5-1}2",
+            PHI * factor * mixed.squared,
+            down.squared + step.squared,
+            # one square: the determinant is 0
+            squares=(Square(down + PHI * along, 1 - 2 / sp.sqrt(5)),),
+        ),
+        Derivation(
+            "the last value after one step, eta_t <= phi/L",
+            r"\eta_t(h(v_{t+1})-h(w))+\delta_t(r(v_{t+1})-r(w))\le D_t(w)\quad(\eta_tL\le\tfrac{1+\sqrt5}2)",
+            k.objective("v'") - k.objective("w"),
+            k.divergence("w"),
+            hypotheses=(
+                Hypothesis(
+                    sp.expand(k.divergence("w", next_one=True) - down.squared / 2), sp.S.One, "D_{t+1}(w) from below"
+                ),
+                k.subgradient("v'", MU),
+                # L = (PHI - c)/eta_t with c >= 0
+                Hypothesis(
+                    sp.expand((PHI - spare) / ETA * factor * mixed.squared / 2 - excess),
+                    ETA,
+                    "two ways from w to v_{t+1}, with eta_t L = phi - c, c >= 0",
+                ),
+                Hypothesis(sp.expand(covered), HALF, "the quadratic form of the golden ratio"),
+            ),
+            squares=(Square(mixed, spare * factor / 2),),
+        ),
+    )
+
+
 # --------------------------------------------------------------------------- from suffixes to the last iterate
 
 
@@ -102,7 +226,8 @@ def suffixes() -> tuple[Derivation, ...]:
 
     X_k, W_k, Q_k: the sums over t = k, ..., T of eta_t F(v_t), of eta_t and of eta_t^2 q_t/2 with
     q_t = |g_t + z_t|^2; E_k = eta_T q_T/2 + sum_{k<=t<T} eta_t^2 q_t/(2 W_{t+1}). The induction runs from k = T,
-    where X_T/W_T = F(v_T) and Q_T/W_T = E_T, down to k = 1.
+    where X_T/W_T = F(v_T) and Q_T/W_T = E_T, down to k = 1. eta_T enters through these sums alone, so that any e > 0
+    may take its place.
     """
     eta, tail = sp.Symbol("eta_k", positive=True), sp.Symbol("W_{k+1}", positive=True)
     here, later = sp.Symbol("F(v_k)", real=True), sp.Symbol("X_{k+1}", real=True)
@@ -114,6 +239,8 @@ def suffixes() -> tuple[Derivation, ...]:
     )
     start, end, added = (sp.Symbol(n, real=True) for n in ("D_k(w)", "D_{T+1}(w)", "sum"))
     after, value, more = (sp.Symbol(n, real=True) for n in ("D_{T+2}(w)", "l_{T+1}", "e_{T+1}"))
+    free, at_last, any_w = sp.Symbol("e", positive=True), sp.Symbol("D_T(w)", real=True), sp.Symbol("q_T", real=True)
+    excess = sp.Symbol("F(v_T) - F(w)", real=True)
     first, sums = sp.Symbol("D_1(w)", nonnegative=True), sp.Symbol("X_1 - W_1 F(w)", real=True)
     whole, gap = sp.Symbol("W_1", positive=True), sp.Symbol("F(v_T) - F(w)", real=True)
     quiet, loud = sp.Symbol("Q_1", nonnegative=True), sp.Symbol("E_1", nonnegative=True)
@@ -126,6 +253,17 @@ def suffixes() -> tuple[Derivation, ...]:
             hypotheses=(
                 Hypothesis(start - end + noise - added, sp.S.One, "the claim for T"),
                 Hypothesis(end - after + more - value, sp.S.One, "one step, convex f, convex r, at T+1"),
+            ),
+        ),
+        Derivation(
+            "the steps k, ..., T, any weight e of the last",
+            r"\sum_{t=k}^{T-1}\eta_t(F(v_t)-F(w))+e(F(v_T)-F(w))\le D_k(w)+\sum_{t=k}^{T-1}\tfrac12\eta_t^2q_t"
+            r"+\tfrac12e^2q_T",
+            added + free * excess,
+            start + noise + free**2 * any_w / 2,
+            hypotheses=(
+                Hypothesis(start - at_last + noise - added, sp.S.One, "the steps k, ..., T-1"),
+                Hypothesis(at_last + free**2 * any_w / 2 - free * excess, sp.S.One, "the last step, any weight e > 0"),
             ),
         ),
         Derivation(
@@ -291,7 +429,7 @@ def sums() -> tuple[Derivation, ...]:
 
 def derivations() -> tuple[Derivation, ...]:
     """Every derivation about the last iterate."""
-    return (*one_step(), *suffixes(), *sums())
+    return (*one_step(), *golden(), *suffixes(), *sums())
 
 
 def check() -> None:
@@ -310,15 +448,17 @@ def harmonic(n: int) -> Expr:
     return sp.Add(*(sp.Rational(1, k) for k in range(1, n + 1)))
 
 
-def bound(etas: list[Expr], distance: Expr, pull: Expr) -> Expr:
+def bound(etas: list[Expr], distance: Expr, pull: Expr, last: Expr | None = None) -> Expr:
     """The bound for any step sizes eta_1, ..., eta_T: D_1(w)/W_1 + M^2/2 (eta_T + sum eta_t^2/W_{t+1}).
 
-    ``distance``: D_1(w) >= 0; ``pull``: M >= 0, in the arithmetic of the step sizes. Raises `InputError` without
-    a step size.
+    ``distance``: D_1(w) >= 0; ``pull``: M >= 0, in the arithmetic of the step sizes; ``last``: a number e > 0 for
+    eta_T, on which v_T does not depend. Raises `InputError` without a step size, or for e <= 0.
     """
     if not etas:
         raise InputError("the bound of the last iterate needs at least one step size")
-    tail, extra = etas[-1], etas[-1]
+    if last is not None and not last > 0:
+        raise InputError(f"the weight of the last step is a number > 0, not {last}")
+    tail = extra = etas[-1] if last is None else last
     for eta in reversed(etas[:-1]):
         extra = extra + eta * eta / tail
         tail = tail + eta
@@ -374,12 +514,14 @@ def wedge() -> tuple[Expr, Expr]:
 __all__ = [
     "FIRST_CLAIM",
     "HALF",
+    "PHI",
     "SECOND_CLAIM",
     "Growing",
     "bound",
     "check",
     "claimed",
     "derivations",
+    "golden",
     "harmonic",
     "logarithms",
     "modulus",

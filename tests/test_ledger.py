@@ -253,7 +253,9 @@ def test_a_closure_error_is_seen() -> None:
             after, mu = book.u - eta * g, float(book.mu[0]) + eta
             book.step(eta, g, after, path.at(np.array(mu))(after), mu)
             book.mu = book.mu + slip
-        assert (book.row().closure[0, 0] <= TOLERANCE) == closes
+        row = book.row()
+        assert (row.closure[0, 0] <= TOLERANCE) == closes
+        assert (row.closure_second[0, 0] <= TOLERANCE) == closes
 
 
 def test_flips_residual_and_bound_of_binary_weights() -> None:

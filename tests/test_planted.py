@@ -86,6 +86,28 @@ def test_on_every_problem(on: str) -> None:
     assert agree(pair_spec("BC"), on, 20)
 
 
+def test_the_bounds_are_those_of_the_formulas() -> None:
+    """D_1(w), the pull and sum eta by one loop, for a fixed mu and an advancing one."""
+    for pair, on in (("MD-tanh", "quadratic"), (SOFT, "plane"), ("FP", "diabetes")):
+        spec, of, how = pair_spec(pair), problem(on), scheme_of(pair_spec(pair))
+        w = runs._reference(spec, on)
+        assert how.regularizer is not None
+        r = lower(how.regularizer)
+        u, mu, pull, total = starting_point(of, 0), 1.0, 0.0, 0.0
+        v = how.prox.at(1.0)(u)
+        first = float(np.sum(r(w) - r(v) + (w * w - v * v) / 2 - (w - v) * u))
+        for eta in step_sizes(of, schedule("half"), STEPS).tolist():
+            v = how.prox.at(np.full(1, mu))(u)
+            g = of.gradient(v)
+            pull += float(np.sum((eta * g + eta * (u - v) / mu) ** 2)) / 2
+            u, mu, total = u - eta * g, mu + eta, total + eta
+        todo = converge.plan((pair,), (on,), STEPS, schedules=("half",), seeds=1)
+        (cell,) = converge.cells(todo, [compute(s) for s in todo.shards])
+        bounds = {x.statement.name: float(x.bound[-1]) for x in cell.findings(STEPS)}
+        assert np.isclose(bounds["convex"], (first + pull) / total, rtol=1e-10, atol=0)
+        assert np.isclose(bounds["smooth"], first / total, rtol=1e-10, atol=0)
+
+
 # --------------------------------------------------------------------------- planted errors
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,6 +10,7 @@ import pytest
 import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from signs import mutants
 
 from theory.derivations import (
     ETA,
@@ -20,7 +21,6 @@ from theory.derivations import (
     NotDerived,
     Square,
     Step,
-    Vector,
     derivations,
     one_step,
     vector,
@@ -42,32 +42,6 @@ def test_every_derivation_adds_up(d: Derivation) -> None:
 
 def test_each_derivation_has_a_name_of_its_own() -> None:
     assert len(set(NAMES)) == len(NAMES)
-
-
-def flipped(e: sp.Expr) -> Iterator[sp.Expr]:
-    """The expression with the sign of one of its terms changed."""
-    for term in sp.Add.make_args(sp.expand(e)):
-        if term != 0:
-            yield sp.expand(e) - 2 * term
-
-
-def mutants(d: Derivation) -> Iterator[Derivation]:
-    """The derivation with one sign changed: of a term of a side, of a hypothesis, of a multiplier."""
-    yield from (replace(d, left=e) for e in flipped(d.left))
-    yield from (replace(d, right=e) for e in flipped(d.right))
-    for i, h in enumerate(d.hypotheses):
-        rest = (d.hypotheses[:i], d.hypotheses[i + 1 :])
-        for e in flipped(h.value):
-            yield replace(d, hypotheses=(*rest[0], replace(h, value=e), *rest[1]))
-        yield replace(d, hypotheses=(*rest[0], replace(h, times=-h.times), *rest[1]))
-        yield replace(d, hypotheses=(*rest[0], *rest[1]))
-    for i, s in enumerate(d.squares):
-        rest_of = (d.squares[:i], d.squares[i + 1 :])
-        for name in s.of.parts:
-            of = Vector({**s.of.parts, name: -s.of.parts[name]})
-            yield replace(d, squares=(*rest_of[0], replace(s, of=of), *rest_of[1]))
-        yield replace(d, squares=(*rest_of[0], replace(s, times=-s.times), *rest_of[1]))
-        yield replace(d, squares=(*rest_of[0], *rest_of[1]))
 
 
 @pytest.mark.parametrize("d", ALL, ids=NAMES)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import sympy as sp
+from signs import mutants
 
 from theory import last_iterate as li
-from theory.derivations import ETA, GROWTH, MU, Derivation, NotDerived, Step, Vector, vector
+from theory.derivations import ETA, GROWTH, MU, Derivation, NotDerived, Step, vector
 from theory.errors import InputError
 from theory.pairs import QuantizerPair
 from theory.parser import parse
@@ -30,30 +30,6 @@ def test_every_derivation_adds_up(d: Derivation) -> None:
 def test_the_names_differ_and_check_runs_them_all() -> None:
     assert len({d.name for d in ALL}) == len(ALL)
     li.check()
-
-
-def flipped(e: sp.Expr) -> Iterator[sp.Expr]:
-    for term in sp.Add.make_args(sp.expand(e)):
-        if term != 0:
-            yield sp.expand(e) - 2 * term
-
-
-def mutants(d: Derivation) -> Iterator[Derivation]:
-    """One sign changed: of a term of a side, of a hypothesis, of a square; or a piece of evidence left out."""
-    yield from (replace(d, left=e) for e in flipped(d.left))
-    yield from (replace(d, right=e) for e in flipped(d.right))
-    for i, h in enumerate(d.hypotheses):
-        before, after = d.hypotheses[:i], d.hypotheses[i + 1 :]
-        for e in flipped(h.value):
-            yield replace(d, hypotheses=(*before, replace(h, value=e), *after))
-        yield replace(d, hypotheses=(*before, replace(h, times=-h.times), *after))
-        yield replace(d, hypotheses=(*before, *after))
-    for i, s in enumerate(d.squares):
-        before_of, after_of = d.squares[:i], d.squares[i + 1 :]
-        for name in s.of.parts:
-            of = Vector({**s.of.parts, name: -s.of.parts[name]})
-            yield replace(d, squares=(*before_of, replace(s, of=of), *after_of))
-        yield replace(d, squares=(*before_of, *after_of))
 
 
 @pytest.mark.parametrize("d", ALL, ids=[d.name for d in ALL])

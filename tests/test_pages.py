@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from links import Links
 
 import proxpair
 from figures.tables import catalogue_sheet
@@ -97,22 +97,13 @@ def test_two_runs_give_the_same_bytes(run: Run) -> None:
     assert first == second
 
 
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [v for k, v in attrs if k in ("href", "src") and v]
-
-
 @pytest.mark.parametrize("name", ["BNN", "BNN+"])
 def test_the_page_of_a_method_stands_alone(run: Run, tmp_path: Path, name: str) -> None:
     code, out, err = run("catalogue", "--method", name, "--out", str(tmp_path))
     assert (code, err) == (0, "")
     page = Path(out.splitlines()[0])
     assert page.parent == tmp_path
-    links = _Links()
+    links = Links()
     links.feed(page.read_text(encoding="utf-8"))
     assert links.found
     for link in links.found:

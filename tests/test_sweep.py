@@ -125,6 +125,17 @@ def test_flips_are_what_the_residual_counts() -> None:
     assert total.min() > 0
 
 
+def test_pairs_without_a_transform_of_their_own_are_not_sharpened() -> None:
+    """BC (T = id), BNN+ (a sign field) and a forward map that is not monotone (no ledger) among a pair with one."""
+    pairs = tuple(map(pair_spec, ("BC", "BNN+", "5*x/(1 + x**2) ; 1", "BNN++")))
+    modes = [scheme_of(p).mode for p in pairs]
+    assert modes == ["advance", "sign-field", "none", "advance"]
+    shard = Shard(pairs, ("plane",), ("sqrt",), (0,), 20)
+    still, moved = (compute(replace(shard, sharpness=beta))["last"][-1] for beta in ("", "1 + t"))
+    assert still[:3].tobytes() == moved[:3].tobytes()
+    assert still[3] != moved[3]
+
+
 # --------------------------------------------------------------------------- refusals
 
 

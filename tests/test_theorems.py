@@ -6,12 +6,12 @@ import csv
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from links import Links
 from test_figures import Page, write_runs
 
 from figures import commands, report, theorems
@@ -128,17 +128,8 @@ def test_every_claim_has_evidence_or_a_proof(out: Path) -> None:
 # --------------------------------------------------------------------------- the three files
 
 
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [v for k, v in attrs if k in ("href", "src") and v]
-
-
 def dead_links(out: Path, name: str) -> list[str]:
-    reader = _Links()
+    reader = Links()
     reader.feed((out / name).read_text())
     assert reader.found
     return [link for link in reader.found if not (out / link).is_file()]

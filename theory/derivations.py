@@ -164,6 +164,12 @@ class Step:
         value = _value("h", "w") - _value("h", "v") - self.g.dot(self.w - self.v)
         return Hypothesis(sp.expand(value), times, "f o T is convex and g_t is its gradient at v_t")
 
+    def descent(self, times: Expr) -> Hypothesis:
+        """h(v') <= h(v_t) + <g_t, v' - v_t> + L |v' - v_t|^2/2 with L = 1/eta_t - c, h = f o T."""
+        room = _value("h", "v") + self.g.dot(self.v_next - self.v) - _value("h", "v'")
+        value = room + (1 / ETA - SPARE) * (self.v_next - self.v).squared / 2
+        return Hypothesis(sp.expand(value), times, "the gradient of f o T is L-Lipschitz, with 1/eta_t - L = c >= 0")
+
     def objective(self, at: str) -> Expr:
         """eta_t h + delta_t r at v, v' or w: eta_t F~ where mu advances, eta_t h for a fixed pair."""
         return ETA * _value("h", at) + GROWTH * self.r(at)
@@ -182,7 +188,6 @@ def one_step() -> tuple[Derivation, ...]:
     ahead, back = k.divergence("v", next_one=True), k.divergence("v'")
     pull = ETA * k.g + GROWTH * k.s
     half = sp.Rational(1, 2)
-    smooth = _value("h", "v") + k.g.dot(k.v_next - k.v) - _value("h", "v'")
     return (
         Derivation(
             "identity (I), one step",
@@ -237,11 +242,7 @@ def one_step() -> tuple[Derivation, ...]:
             hypotheses=(
                 k.convex_f(ETA),
                 k.subgradient("v'", MU),
-                Hypothesis(
-                    sp.expand(smooth + (1 / ETA - SPARE) * (k.v_next - k.v).squared / 2),
-                    ETA,
-                    "the gradient of f o T is L-Lipschitz, with 1/eta_t - L = c >= 0",
-                ),
+                k.descent(ETA),
             ),
             squares=(Square(k.v_next - k.v, ETA * SPARE / 2),),
         ),

@@ -44,7 +44,7 @@ from typing import Any
 
 import sympy as sp
 
-from theory.derivations import ETA, GROWTH, MU, Derivation, Hypothesis, NotDerived, Square, Step, vector
+from theory.derivations import ETA, GROWTH, MU, SPARE, Derivation, Hypothesis, NotDerived, Square, Step, vector
 from theory.errors import InputError
 from theory.exact import as_exact
 
@@ -69,9 +69,8 @@ def one_step() -> tuple[Derivation, ...]:
     ahead, zero = k.divergence("v", next_one=True), k.divergence("v")
     # identity (II) with w = v_t: D_t(v_t) = 0, and with eta_t <= 1/L the values fall
     fall = zero - ahead
-    spare, weight = sp.Symbol("c", nonnegative=True), sp.Symbol("e", positive=True)
+    weight = sp.Symbol("e", positive=True)
     h = {at: sp.Symbol(f"h({at})", real=True) for at in ("v", "v'", "w")}
-    smooth = h["v"] + k.g.dot(k.v_next - k.v) - h["v'"]
     return (
         Derivation("D_t(v_t) = 0", r"D_t(v_t)=0", zero, sp.S.Zero, equation=True),
         Derivation(
@@ -108,13 +107,9 @@ def one_step() -> tuple[Derivation, ...]:
             fall,
             hypotheses=(
                 k.subgradient("v'", MU),
-                Hypothesis(
-                    sp.expand(smooth + (1 / ETA - spare) * (k.v_next - k.v).squared / 2),
-                    ETA,
-                    "the gradient of f is L-Lipschitz, with 1/eta_t - L = c >= 0",
-                ),
+                k.descent(ETA),
             ),
-            squares=(Square(k.v_next - k.v, ETA * spare / 2),),
+            squares=(Square(k.v_next - k.v, ETA * SPARE / 2),),
         ),
     )
 

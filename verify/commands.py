@@ -45,7 +45,10 @@ def converge(
         str, typer.Option("--gradient", help="exact, or stochastic: minibatches of rows, or noise where f has none.")
     ] = "exact",
     sharpness: Annotated[
-        str, typer.Option("--sharpness", help="beta_t, a formula in t: the transform at step t is T(beta_t v).")
+        str,
+        typer.Option(
+            "--sharpness", help="beta_t, a formula in t: the transform at step t is T(beta_t v); T = id has none."
+        ),
     ] = "",
     exact: Annotated[
         bool,

@@ -105,7 +105,7 @@ RUNS_HEADER = (
     "negative",
     "path",
     "frank_wolfe",
-    "longest_u",
+    "u_norm",
 )
 STATEMENTS_HEADER = (
     "problem",
@@ -191,8 +191,9 @@ def plan(
 ) -> Plan:
     """Check what is asked for. ``methods``: catalogue names, or FORWARD ; BACKWARD.
 
-    Raises `InputError` on an unknown method, problem or schedule, a pair that cannot be read, a schedule with a step
-    size that is not positive, steps outside 1..1,000,000, seeds outside 1..100,000, or a negative seed.
+    Raises `InputError` on an unknown method, problem or schedule, a pair that cannot be read or run, a schedule with a
+    step size that is not positive, a sharpness for a pair without a transform, steps outside 1..1,000,000, seeds
+    outside 1..100,000, too many runs, or a negative seed.
     """
     check_arguments(seed, steps)
     if not 1 <= seeds <= MOST_SEEDS:
@@ -203,13 +204,14 @@ def plan(
     runs = len(pairs) * len(known) * len(names) * seeds
     if runs > MOST_RUNS:
         raise InputError(f"at most {MOST_RUNS} runs make one experiment, these are {runs}: ask for fewer seeds")
-    for spec in pairs:
-        scheme_of(spec)
     for of in known:
         for text in names:
             step_sizes(of, schedule(text), steps)
         if sharpness:
             step_sizes(of, schedule(sharpness, "--sharpness"), steps, "--sharpness")
+    for spec in pairs:
+        if not scheme_of(spec).transforms and sharpness:
+            raise InputError(f"--sharpness needs a transform T, and {spec.name} is run without one or by T = id")
     return Plan(pairs, known, steps, seed, names, seeds, stochastic, sharpness)
 
 
@@ -408,7 +410,7 @@ def _run_rows(cell: Cell) -> list[tuple[Any, ...]]:
                 float(f["negative"][s]),
                 _number(float(f["path"][0, s])),
                 _number(float(f["wide"][s])),
-                float(f["drift"][s]),
+                float(f["u_norm"][s]),
             )
         )
     return rows

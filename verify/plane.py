@@ -38,8 +38,8 @@ def trajectories(methods: Sequence[str] = METHODS, steps: int = STEPS, seed: int
     for t in range(1, steps + 2):
         for k, (spec, how) in enumerate(zip(specs, batch.schemes, strict=True)):
             u, v = sweep.u[k], sweep.v[k]
-            w = how.transform(v)
-            found[k].append((spec.name, t, *(float(x) for point in (u, v, w) for x in point)))  # type: ignore[arg-type]
+            (u1, u2), (v1, v2), (w1, w2) = u.tolist(), v.tolist(), how.transform(v).tolist()
+            found[k].append((spec.name, t, u1, u2, v1, v2, w1, w2))
         if t <= steps:
             sweep.step()
     return [row for rows in found for row in rows]

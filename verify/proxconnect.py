@@ -322,6 +322,16 @@ class Scheme:
     def advances(self) -> bool:
         return self.mode == "advance"
 
+    @property
+    def transforms(self) -> bool:
+        """Whether the pair is run by a T of its own that is not the identity."""
+        return self.mode in ("advance", "fixed") and not self.identity
+
+    @property
+    def indicator(self) -> bool:
+        """Whether r takes the values 0 and +inf alone."""
+        return self.regularizer is not None and _zero_or_infinite(self.regularizer)
+
 
 def _reading(r: Regularizer) -> PiecewiseMap | None:
     """The largest reading: the one in which a two-valued P is a projection."""

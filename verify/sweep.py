@@ -8,7 +8,8 @@ schedule and seed it is the single run, by the same code.
     v_t = P^{mu_t}(u_t),  w_t = T(v_t),  g_t = t(v_t) * grad f(w_t),  u_{t+1} = u_t - eta_t g_t,
 
 mu_{t+1} = mu_t + eta_t in the mode ``advance``, else mu stays 1 (`verify.proxconnect`). With a sharpness beta_t the
-transform at step t is T(beta_t v) and its slope beta_t t(beta_t v).
+transform at step t is T(beta_t v) and its slope beta_t t(beta_t v); T = id stays, and where a pair runs without a T of
+its own (``sign-field``, ``none``) nothing is sharpened.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Trace(Row):
     values, ``average`` F~ at the eta-weighted mean of v_1..v_T, ``average_next`` at that of v_2..v_{T+1}. ``wide``
     is the eta-weighted mean of max over w in dom r of <v_t - w, g_t>, NaN unless r takes the values 0 and +inf alone on
     a bounded domain (then it is the generalised Frank-Wolfe gap). ``path`` (of w) is the eta-weighted mean that (I)
-    bounds. ``negative`` is the share of negative factors B, ``drift`` is |u_{T+1}|. The rest is `verify.ledger.Row`,
+    bounds. ``negative`` is the share of negative factors B, ``u_norm`` is |u_{T+1}|. The rest is `verify.ledger.Row`,
     NaN for pairs without a ledger.
     """
 
@@ -102,7 +103,7 @@ class Trace(Row):
     wide: Array
     path: Array
     negative: Array
-    drift: Array
+    u_norm: Array
 
 
 def _zero(of: Scheme) -> PiecewiseMap:
@@ -141,26 +142,21 @@ class Sweep:
         self._drawn: list[Array] = []
         self._all_identity = all(s.identity for s in batch.schemes)
         self._comparator = base
-        self._hulls = [self._bounded_indicator(s) for s in batch.schemes]
+        spans = [None if s.regularizer is None else domain(s.regularizer) for s in batch.schemes]
+        self._ends = [None if found is None else (found[0][0], found[-1][1]) for found in spans]  # of dom r's hull
+        self._bounded = [
+            ends is not None and s.indicator and bool(np.isfinite(ends).all())
+            for s, ends in zip(batch.schemes, self._ends, strict=True)
+        ]
         self.t = 0
-        self._base = self._objective(base, base=True)
+        self._base = self._objective(base, 0, base=True)
         self._best, self._weighted, self._last = np.full(runs, np.inf), np.zeros(runs), np.full(runs, np.nan)
         self._sum, self._sum_next = np.zeros_like(self.u), np.zeros_like(self.u)
         # written again at every step: fresh memory costs more than the arithmetic
         self._scratch, self._spare, self._g = (np.empty_like(self.u) for _ in range(3))
-        self._wide, self._negative, self._path = np.zeros(runs), np.zeros(runs), np.zeros((2, runs))
+        self._wide, self._negative = np.zeros(runs), np.zeros(runs)
 
     # ---- maps, pair by pair
-
-    @staticmethod
-    def _bounded_indicator(of: Scheme) -> tuple[float, float] | None:
-        """The hull of dom r if r is 0 there and the domain is bounded."""
-        r = of.regularizer
-        if r is None or any(e != 0 and e.is_finite for e in (*r.exprs, *(v for v in r.values if v is not None))):
-            return None
-        spans = domain(r)
-        low, high = spans[0][0], spans[-1][1]
-        return (low, high) if np.isfinite(low) and np.isfinite(high) else None
 
     def _prox(self, u: Array) -> Array:
         v = np.empty_like(u)
@@ -186,7 +182,7 @@ class Sweep:
             if how.identity:
                 w[rows] = v[rows]
             else:
-                w[rows] = how.transform(v[rows] if beta is None else beta * v[rows])
+                w[rows] = how.transform(v[rows] if beta is None or not how.transforms else beta * v[rows])
         return w
 
     def _scaled(self, g: Array, t: int) -> Array:
@@ -196,25 +192,19 @@ class Sweep:
             if how.identity and how.mode != "sign-field":
                 continue
             u, v = self.u[rows], self.v[rows]
-            factor = how.factor(u, v) if beta is None or how.mode == "sign-field" else beta * how.factor(u, beta * v)
+            factor = how.factor(u, v) if beta is None or not how.transforms else beta * how.factor(u, beta * v)
             self._negative[rows] += np.count_nonzero(factor < 0, axis=1)
             g[rows] *= factor
         return g
 
     # ---- f, problem by problem
 
-    def _by_problem(self, w: Array, compute: Callable[[Problem, Array, int], Array], out: Array) -> Array:
-        _pairs, _problems, _schedules, _seeds = self.batch.shape
-        view = w.reshape(self._full)
-        target = out.reshape(*self._full[:4], *out.shape[1:])
+    def _objective(self, v: Array, t: int, base: bool = False) -> Array:
+        """F~ (R,) at v, with the transform of step t (from 0)."""
+        values = np.empty(len(v))
+        by_problem, points = values.reshape(self.batch.shape), self._transform(v, t).reshape(self._full)
         for p, of in enumerate(self.batch.problems):
-            target[:, p] = compute(of, view[:, p], p)
-        return out
-
-    def _objective(self, v: Array, base: bool = False) -> Array:
-        """F~ (R,) at v, with the transform of the latest step."""
-        w = self._transform(v, max(self.t - 1, 0))
-        values = self._by_problem(w, lambda of, at, _: of.value(at), np.empty(len(v)))
+            by_problem[:, p] = of.value(points[:, p])
         for rows, how, part in zip(self._slices, self.batch.schemes, self._parts, strict=True):
             if how.advances:
                 values[rows] += part.total(v[rows])
@@ -236,7 +226,6 @@ class Sweep:
     def step(self) -> None:
         """One step of every run."""
         batch, t = self.batch, self.t
-        _pairs, _problems, _schedules, _seeds = batch.shape
         w = self._transform(self.v, t)
         g, values = self._g, np.empty(len(w))
         stochastic = batch.seeds is not None
@@ -247,18 +236,16 @@ class Sweep:
                 grads[:, p] = of.sampled(points[:, p], self._draw(p))
         g = self._scaled(g, t)
         if batch.sharpness is not None and t:  # T moves, and F~(w) with it
-            self.t += 1
-            self._base = self._objective(self._comparator, base=True)
-            self.t -= 1
+            self._base = self._objective(self._comparator, t, base=True)
         gap = values + self._advances * self.book.r_v - self._base
         eta = np.broadcast_to(batch.etas[None, :, :, None, t], batch.shape).reshape(-1)
         column = eta[:, None]
         self._best, self._last = np.minimum(self._best, gap), gap
         self._weighted += eta * gap
         self._sum += np.multiply(column, self.v, out=self._scratch)
-        for rows, hull in zip(self._slices, self._hulls, strict=True):
-            if hull is not None:
-                part = np.maximum(-hull[0] * g[rows], -hull[1] * g[rows])
+        for rows, ends, bounded in zip(self._slices, self._ends, self._bounded, strict=True):
+            if ends is not None and bounded:
+                part = np.maximum(-ends[0] * g[rows], -ends[1] * g[rows])
                 self._wide[rows] += eta[rows] * (part.sum(axis=1) + np.einsum("rd,rd->r", self.v[rows], g[rows]))
         # the ledger still holds u_t: u_{t+1} goes where u_{t-1} was
         self.u, self._spare = np.subtract(self.u, np.multiply(column, g, out=self._scratch), out=self._spare), self.u
@@ -272,10 +259,9 @@ class Sweep:
 
     def _within(self, mean: Array) -> Array:
         """Means of proximal points, moved back into the domain of a convex r that rounding left."""
-        for rows, how in zip(self._slices, self.batch.schemes, strict=True):
-            if how.convex and how.regularizer is not None:
-                spans = domain(how.regularizer)
-                mean[rows] = np.clip(mean[rows], spans[0][0], spans[-1][1])
+        for rows, how, ends in zip(self._slices, self.batch.schemes, self._ends, strict=True):
+            if how.convex and ends is not None:
+                mean[rows] = np.clip(mean[rows], *ends)
         return mean
 
     def trace(self) -> Trace:
@@ -288,14 +274,9 @@ class Sweep:
         for name in ("eta", "mu", "eta_sum"):
             fields[name] = getattr(row, name)
         column = total[:, None]
-        hulls = np.concatenate(
-            [
-                np.full(r.stop - r.start, np.nan if h is None else 0.0)
-                for r, h in zip(self._slices, self._hulls, strict=True)
-            ]
-        )
+        bounded = np.repeat(self._bounded, len(self.u) // len(self._bounded))
         means = (self._within(s / column) for s in (self._sum, self._sum_next))
-        average, average_next = (self._objective(mean) - self._base for mean in means)
+        average, average_next = (self._objective(mean, self.t - 1) - self._base for mean in means)
         return Trace(
             step=self.t,
             best=self._best,
@@ -303,10 +284,10 @@ class Sweep:
             average=average,
             average_next=average_next,
             last=self._last,
-            wide=self._wide / total + hulls,
+            wide=np.where(bounded, self._wide / total, np.nan),
             path=row.left / total + blank,
             negative=self._negative / (self.t * self.u.shape[1]),
-            drift=np.sqrt(np.einsum("rd,rd->r", self.u, self.u)),
+            u_norm=np.sqrt(np.einsum("rd,rd->r", self.u, self.u)),
             **fields,
         )
 

@@ -322,7 +322,7 @@ def _note(run: Scheme, failures: Sequence[str], sharpness: str) -> str:
     elif not run.affine:
         parts.append(_NOT_A_BOUND)
     if sharpness:
-        parts.append(f"T moves with beta_t = {sharpness}")
+        parts.append(f"T moves with beta_t = {sharpness}, the comparator is that of T itself")
     return "; ".join(parts)
 
 

@@ -18,10 +18,10 @@ from itertools import pairwise
 from typing import Any
 
 import sympy as sp
-from flint import arb, fmpq
 from mpmath.libmp import NoConvergence
 from sympy.polys.polyerrors import BasePolynomialError
 
+from theory.balls import arb, fmpq
 from theory.deadline import limit as time_limit
 from theory.errors import OutOfTime, Undecided
 from theory.exact import X, compare, enclose, equal, less, precision, rational_between, sigmoid, sign_of

@@ -368,8 +368,7 @@ def _curve(label: str, graph: MonotoneGraph, window: tuple[Expr, Expr] | None = 
 
 def _samples(x: Expr, y: Expr, lo: Expr, hi: Expr) -> list[tuple[float, float]]:
     """Points (x(s), y(s)) for s inside (lo, hi), finite ends; closer together towards the ends."""
-    from flint import arb
-
+    from theory.balls import arb
     from theory.exact import enclose, precision
 
     found = []

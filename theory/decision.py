@@ -21,7 +21,6 @@ from functools import lru_cache
 from typing import Any
 
 import sympy as sp
-from flint import fmpq
 from sympy.polys.polyerrors import BasePolynomialError
 
 from theory.analytic import (
@@ -42,6 +41,7 @@ from theory.analytic import (
     trig_rational,
     without_roots,
 )
+from theory.balls import fmpq
 from theory.deadline import DeadlinePassed, limit
 from theory.errors import OutOfTime, Undecided
 from theory.exact import X, compare, enclose, equal, less, precision, rational_between, sign_of

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 import sympy as sp
-from flint import acb, arb, fmpq
 
 from theory.analytic import Expr, is_zero, sign_at, sign_on, solve_level, sort_exact
+from theory.balls import acb, arb, fmpq
 from theory.constants import Constant
 from theory.deadline import limit
 from theory.errors import InputError, OutOfTime, Undecided

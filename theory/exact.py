@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 import sympy as sp
-from flint import acb, arb, ctx, fmpq
 
+from theory.balls import acb, arb, ctx, fmpq
 from theory.errors import InputError, Undecided
 
 X = sp.Symbol("x", real=True)

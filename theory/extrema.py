@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 import sympy as sp
-from flint import arb, fmpq
 
 from theory.analytic import Expr, U, ball_at, exp_rational, is_zero, limit_at, samples, sign_on, solve_level, unshifted
+from theory.balls import arb, fmpq
 from theory.deadline import limit
 from theory.errors import OutOfTime, Undecided
 from theory.exact import X, compare, enclose, less, precision, rational_between, sign_of

@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 import sympy as sp
-from flint import arb, fmpq
 
 from theory.analytic import Expr, _end_zone, _NegativeAt, is_zero, sign_at
+from theory.balls import arb, fmpq
 from theory.errors import InputError, Undecided
 from theory.exact import Certified, X, enclose, equal, precision, rational_between
 

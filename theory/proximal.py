@@ -21,9 +21,9 @@ from itertools import pairwise
 from typing import Any
 
 import sympy as sp
-from flint import arb
 
 from theory.analytic import Expr, antiderivative, is_zero, sign_on, sort_exact
+from theory.balls import arb
 from theory.deadline import limit
 from theory.errors import InputError, OutOfTime, Undecided
 from theory.exact import Certified, X, as_exact, enclose, precision, rational_between

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
-from flint import arb
 
+from theory.balls import arb
 from theory.errors import Undecided
 from theory.exact import X, enclose, sigmoid
 

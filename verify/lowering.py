@@ -27,9 +27,9 @@ from typing import Any, Literal
 
 import numpy as np
 import sympy as sp
-from flint import arb
 
 from theory.analytic import exp_rational, limit_at
+from theory.balls import arb
 from theory.errors import InputError, Undecided
 from theory.exact import X, compare, enclose, precision, sigmoid, to_float
 from theory.maps import PiecewiseMap

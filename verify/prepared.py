@@ -6,26 +6,31 @@ optimizers and ledgers read it and decide nothing themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cmp_to_key, lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import sympy as sp
 
 from theory.analytic import limit_at
-from theory.catalogue import lookup
+from theory.balls import ENCLOSES
+from theory.catalogue import CATALOGUE, lookup
 from theory.decision import decide
 from theory.errors import InputError, Undecided
 from theory.exact import X, as_exact, compare, equal
+from theory.files import write_bytes
 from theory.maps import PiecewiseMap
-from theory.pairs import QuantizerPair, Verdict
+from theory.pairs import GRADES, QuantizerPair, Verdict, Witness
+from theory.trees import expression_of, map_of, map_tree, tree_of
 from verify.proxconnect import minimising
 from verify.runs import pair_spec
 
-PairLike = str | QuantizerPair
-"""A catalogue name, FORWARD ; BACKWARD as expressions in x, or a `QuantizerPair`."""
+PairLike = str | QuantizerPair | Path
+"""A catalogue name, FORWARD ; BACKWARD as expressions in x, a `QuantizerPair`, or the path of a prepared one."""
 
 
 @dataclass(frozen=True)
@@ -191,29 +196,135 @@ def _prepared(pair: QuantizerPair, levels: tuple[Any, ...] | None) -> Prepared:
 def prepare(pair: PairLike, levels: Sequence[Any] | None = None, **parameters: Any) -> Prepared:
     """The pair ready for training; ``parameters`` are exact values of a catalogued pair's parameters.
 
-    ``levels``: what weights are hardened to; without it the values of F's constant pieces if there
-    are two or more, else -1 and 1. Raises `InputError` for an unknown name or parameter, text that
-    cannot be read, fewer than two levels, or a map with infinitely many breakpoints.
+    ``levels``: what weights are hardened to; without it `default_levels`. A path is a file of
+    `save_prepared`. On a machine without python-flint, which decides nothing, catalogue names at
+    their default parameters are looked up in the pairs that ship with the package.
+
+    Raises `InputError` for an unknown name or parameter, text or a file that cannot be read, fewer
+    than two levels, or a map with infinitely many breakpoints.
     """
-    if isinstance(pair, QuantizerPair):
-        if parameters:
-            raise InputError("parameters belong to a pair of the catalogue; this one was given as maps")
-        made = pair
-    else:
-        spec = pair_spec(pair)
-        if spec.forward is None:
-            exact = {k: as_exact(v, f"{spec.name}, parameter {k}: an exact number") for k, v in parameters.items()}
-            made = lookup(spec.name).pair(**exact)
-        elif parameters:
-            raise InputError("parameters belong to a pair of the catalogue; this one was given as expressions")
-        else:
-            made = spec.pair()
+    if isinstance(pair, Path):
+        if parameters or levels is not None:
+            raise InputError(f"{pair}: a prepared pair has its parameters and levels already")
+        return load_prepared(pair)
+    if not ENCLOSES and isinstance(pair, str) and not parameters and levels is None and ";" not in pair:
+        return shipped()[lookup(pair).name]
     chosen = None
     if levels is not None:
         chosen = _increasing([as_exact(q, "a level: an exact number") for q in levels])
         if len(chosen) < 2 or any(equal(a, b) for a, b in pairwise(chosen)):
             raise InputError("levels: two or more different exact numbers were expected")
-    return _prepared(made, chosen)
+    return _prepared(_made(pair, parameters), chosen)
 
 
-__all__ = ["PairLike", "Prepared", "default_levels", "nearest", "prepare", "resolved"]
+def _made(pair: str | QuantizerPair, parameters: Mapping[str, Any]) -> QuantizerPair:
+    if isinstance(pair, QuantizerPair):
+        if parameters:
+            raise InputError("parameters belong to a pair of the catalogue; this one was given as maps")
+        return pair
+    spec = pair_spec(pair)
+    if spec.forward is None:
+        exact = {k: as_exact(v, f"{spec.name}, parameter {k}: an exact number") for k, v in parameters.items()}
+        return lookup(spec.name).pair(**exact)
+    if parameters:
+        raise InputError("parameters belong to a pair of the catalogue; this one was given as expressions")
+    return spec.pair()
+
+
+# --------------------------------------------------------------------------- files
+
+_FORMAT = "proxpair prepared pair, version 1"
+_SHIPPED = Path(__file__).with_name("prepared.json")
+_MAPS = ("forward", "backward", "hard", "prox", "regularizer", "transform", "slope")
+
+
+def to_json(p: Prepared) -> dict[str, Any]:
+    """A prepared pair as an object of strings, lists and None: maps as trees, of the verdict what training says."""
+    maps = {name: getattr(p, name) for name in _MAPS}
+    witness = p.verdict.witness
+    return {
+        "format": _FORMAT,
+        "name": p.name,
+        "stated": map_tree(p.pair.forward),
+        "grade": p.verdict.grade,
+        "reason": p.verdict.reason,
+        "literal": p.verdict.literal,
+        "convex": p.verdict.convex,
+        "witness": None if witness is None else [witness.kind, witness.sentence],
+        "levels": [tree_of(q) for q in p.levels],
+        "maps": {name: None if m is None else map_tree(m) for name, m in maps.items()},
+        "negative": p.negative,
+        "note": p.note,
+    }
+
+
+def from_json(found: Any) -> Prepared:
+    """The prepared pair of `to_json`; its verdict keeps grade, reason and the witness's sentence."""
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise InputError(f"an object with format {_FORMAT!r} was expected")
+    try:
+        maps = {name: None if found["maps"][name] is None else map_of(found["maps"][name]) for name in _MAPS}
+        texts = [found[k] for k in ("name", "grade", "reason", "note")]
+        witness = None if found["witness"] is None else Witness(str(found["witness"][0]), (), str(found["witness"][1]))
+        stated, levels = map_of(found["stated"]), tuple(expression_of(q) for q in found["levels"])
+        flags = [found[k] for k in ("literal", "convex", "negative")]
+    except (KeyError, TypeError, IndexError):
+        raise InputError("a prepared pair was expected, and a part of it is missing") from None
+    forward, backward, hard = (maps.pop(k) for k in ("forward", "backward", "hard"))
+    fits = all(isinstance(t, str) for t in texts) and all(f in (True, False, None) for f in flags)
+    if forward is None or backward is None or hard is None or not fits or texts[1] not in GRADES:
+        raise InputError("a prepared pair was expected, and a part of it is not what it should be")
+    verdict = Verdict(texts[1], texts[2], flags[0], flags[1], None, witness)
+    pair = QuantizerPair(stated, backward, texts[0])
+    return Prepared(pair, verdict, forward, backward, levels, hard, **maps, negative=bool(flags[2]), note=texts[3])
+
+
+def save_prepared(prepared: Prepared, path: str | Path) -> Path:
+    """Write a prepared pair as JSON, for a machine without python-flint. Raises `InputError` where it cannot."""
+    return write_bytes(path, (json.dumps(to_json(prepared), indent=1) + "\n").encode())
+
+
+def load_prepared(path: str | Path) -> Prepared:
+    """The prepared pair of a file of `save_prepared`. Raises `InputError` for a file that is none."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise InputError(f"{path}: a prepared pair was expected, and it cannot be read ({reason})") from None
+    try:
+        return from_json(found)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def catalogue_json() -> bytes:
+    """All pairs of the catalogue that can be prepared, at their default parameters, as ``verify/prepared.json``."""
+    found = []
+    for name in CATALOGUE:
+        try:
+            found.append(json.dumps(to_json(prepare(name))))
+        except (InputError, Undecided):
+            continue  # infinitely many breakpoints
+    return ("[\n" + ",\n".join(found) + "\n]\n").encode()
+
+
+@lru_cache(maxsize=1)
+def shipped() -> dict[str, Prepared]:
+    """The pairs that ship with the package, by name: `catalogue_json` as it was written at the last change."""
+    return {p.name: p for p in map(from_json, json.loads(_SHIPPED.read_text(encoding="utf-8")))}
+
+
+__all__ = [
+    "PairLike",
+    "Prepared",
+    "catalogue_json",
+    "default_levels",
+    "from_json",
+    "load_prepared",
+    "nearest",
+    "prepare",
+    "resolved",
+    "save_prepared",
+    "shipped",
+    "to_json",
+]

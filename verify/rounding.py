@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 import sympy as sp
-from flint import arb
 
+from theory.balls import arb
 from theory.errors import Undecided
 from theory.exact import X, compare, enclose, precision
 from theory.maps import OO, PiecewiseMap

@@ -23,7 +23,8 @@ from verify.ledger import identity_sides
 from verify.lowering import lower
 
 CPU = torch.device("cpu")
-SCHEDULED = [*train.METHODS, "Ternary"]
+OURS = [m for m in train.METHODS if m not in train.OTHER_RULES]
+SCHEDULED = [*OURS, "Ternary"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +86,7 @@ def test_schedules_run_exactly_from_end_to_end() -> None:
     assert sharp.value(1, 1) == 100
     assert {train.SCHEDULES["BNN+"].value(e, 7) for e in range(1, 8)} == {5}
     for name, schedule in train.SCHEDULES.items():
-        assert set(schedule.parameters) <= set(lookup(name).params)
+        assert set(schedule.parameters) <= set(lookup(train.OTHER_RULES.get(name, name)).params)
 
 
 def test_every_epoch_has_its_own_exact_pair() -> None:
@@ -112,9 +113,13 @@ def _swish_slope(u: torch.Tensor, beta: float) -> torch.Tensor:
     return beta * s * (1 - s) * (4 + 2 * beta * u * (1 - 2 * s))
 
 
+def _sign(u: torch.Tensor) -> torch.Tensor:
+    return torch.where(u >= 0, 1.0, -1.0).to(u.dtype)  # 0 is no level
+
+
 def _family(u: torch.Tensor, width: float) -> torch.Tensor:
     a = u.abs()
-    return torch.sign(u) * torch.where(a < 1 - width, width + a, torch.ones_like(a))
+    return _sign(u) * torch.where(a < 1 - width, width + a, torch.ones_like(a))
 
 
 def _written_by_hand(method: str, sharpness: float) -> tuple[Any, Any]:
@@ -122,10 +127,10 @@ def _written_by_hand(method: str, sharpness: float) -> tuple[Any, Any]:
     ones = torch.ones_like
     return {
         "FP": (lambda u: u, ones),
-        "BC": (torch.sign, ones),
+        "BC": (_sign, ones),
         "PC": (lambda u: _family(u, sharpness), ones),
-        "BNN": (torch.sign, lambda u: (u.abs() <= 1).to(u.dtype)),
-        "BNN+": (torch.sign, lambda u: _swish_slope(u, sharpness)),
+        "BNN": (_sign, lambda u: (u.abs() <= 1).to(u.dtype)),
+        "BNN+": (_sign, lambda u: _swish_slope(u, sharpness)),
         "BNN++": (lambda u: _swish(u, sharpness), lambda u: _swish_slope(u, sharpness)),
         "Ternary": (lambda u: (u > 0.5).to(u.dtype) - (u < -0.5).to(u.dtype), lambda u: (u.abs() <= 1).to(u.dtype)),
     }[method]
@@ -223,17 +228,18 @@ def test_files_keep_their_contract(short_run: tuple[Path, list[train.Result]]) -
     assert list(summary[0]) == columns.split()
     columns = "method seed epoch left d_first d_last d_sum abs_sum closure_error residual flips negative_backward"
     assert list(ledger[0]) == [*columns.split(), "drift", "min_D"]
-    keys = [(m, s, e) for m in train.METHODS for e in "123" for s in "34"]
-    for rows in (curves, ledger):
+    for rows, methods in ((curves, train.METHODS), (ledger, OURS)):
+        keys = [(m, s, e) for m in methods for e in "123" for s in "34"]
         assert [(r["method"], r["seed"], r["epoch"]) for r in rows] == keys
-    verdicts = ["smooth", "smooth", "smooth", "lipschitz", "unprincipled", "smooth"]
+    other = train.OTHER_VERDICT
+    verdicts = ["smooth", other, other, "smooth", "smooth", "lipschitz", "unprincipled", "smooth"]
     assert [r["verdict"] for r in summary] == verdicts == [r.verdict for r in results]
     for row in summary:
         for kind in ("hard", "soft"):
             last = [float(r[f"{kind}_accuracy"]) for r in curves if r["method"] == row["method"] and r["epoch"] == "3"]
             assert float(row[f"{kind}_mean"]) == pytest.approx(sum(last) / 2)
             assert float(row[f"{kind}_std"]) == pytest.approx(abs(last[0] - last[1]) / 2**0.5)  # ddof = 1
-        if row["verdict"] != "smooth":  # forward maps with two values: hard already
+        if row["verdict"] in ("lipschitz", "unprincipled"):  # forward maps with two values: hard already
             assert row["hard_mean"] == row["soft_mean"]
         assert float(row["soft_mean"]) > 0.6  # chance is 0.1
 
@@ -335,12 +341,81 @@ def test_a_wrong_bookkeeping_does_not_close() -> None:
 
 
 def test_methods_without_a_proximal_map_have_no_ledger_and_say_why() -> None:
-    pair = proxpair.QuantizerPair(parse("x*(1 - x**2)"), parse("1"), "not monotone")
-    stage = train._lowered_stage(pair, float("nan"))
+    stage = train.stages("x*(1 - x**2) ; 1", 1)[0]
     assert stage.prox is None
     assert stage.note.startswith("no ledger: F is not shown to be a proximal map")
     assert train.stages("BNN+", 1)[0].note == "unprincipled: ledger with T = id, P = F"
     assert train.stages("BNN++", 1)[0].note == ""
+
+
+# --------------------------------------------------------------------------- the other updates
+
+
+def test_proxquant_and_reverse_proxconnect_take_the_steps_of_their_formulas(digits: networks.Digits) -> None:
+    """Ten steps of each by hand, the gradient by autograd; a step from the wrong point is far off."""
+    orders = networks.batch_orders([2], 1, 1347, CPU)[0]
+    for method in train.OTHER_RULES:
+        stage = replace(train.stages(method, 3)[1])
+        trainer = train.Trainer([stage], digits, [2], CPU)
+        trainer.batches, steps = 10, 10
+        trainer.steps = steps
+        start = trainer.parameters
+        trainer.run_epoch()
+
+        def by_hand(rule: str, start: networks.Parameters = start, steps: int = steps) -> torch.Tensor:
+            u = start.latent[0].clone()
+            free = [start.output[0].double(), *(b[0].double() for b in start.biases)]
+            prox = lambda x: _family(x, 0.495)  # noqa: E731
+            u = prox(u) if rule == "PQ" else u
+            for t in range(steps):
+                eta = train.STEP * (1 + np.cos(np.pi * t / steps)) / 2
+                picked = orders[64 * t : 64 * (t + 1)]
+                w, *rest = leaves = [p.clone().requires_grad_() for p in (u, *free)]
+                h = digits.train_x[picked].double()
+                for i, m in enumerate((w[:4096].reshape(64, 64), w[4096:].reshape(64, 64), rest[0])):
+                    h = (2 / 64) ** 0.5 * (h @ m + rest[1 + i])
+                    h = torch.relu(h) if i < 2 else h
+                torch.nn.functional.cross_entropy(h, digits.train_y[picked]).backward()
+                grads = [p.grad for p in leaves if p.grad is not None]
+                free = [p - eta * g for p, g in zip(free, grads[1:], strict=True)]
+                base = prox(u) if rule == "rPC" else u
+                u = base - eta * grads[0]
+                u = prox(u) if rule == "PQ" else u
+            return u
+
+        found = trainer.parameters.latent[0]
+        distance = {rule: float((found - by_hand(rule)).abs().max()) for rule in train.OTHER_RULES}
+        assert distance.pop(method) < 1e-5  # float32 activations
+        assert min(distance.values()) > 1e-3
+        assert trainer.ledger is None
+
+
+def test_a_replay_carries_the_last_point_as_comparator(tmp_path: Path, digits: networks.Digits) -> None:
+    results = train.run(tmp_path, seed=4, seeds=2, epochs=3, methods=["BC", "PQ", "PC"], device="cpu", replay=True)
+    first, again = table(tmp_path, "ledger"), table(tmp_path, "replay")
+    assert [r["method"] for r in again] == ["BC"] * 6 + ["PC"] * 6
+    assert "not ProxConnect++" in results[1].note
+    for a, b in zip(first, again, strict=True):
+        assert float(b["closure_error"]) <= 1e-12
+        assert float(b["min_D"]) >= -1e-12
+        assert b["d_sum"] == a["d_sum"]  # the same run
+        assert float(b["d_first"]) > 0
+        if b["epoch"] == "3":
+            assert float(b["d_last"]) == pytest.approx(0, abs=1e-9)  # D_{T+1}(v_{T+1})
+    train.run(tmp_path, seed=4, seeds=2, epochs=1, methods=["BC"], device="cpu")
+    assert not (tmp_path / "networks" / "replay.csv").exists()
+
+
+def test_any_pair_is_trained_and_what_no_theorem_covers_says_so(tmp_path: Path, capsys: Any) -> None:
+    out = ["--epochs", "1", "--seeds", "1", "--device", "cpu", "--out", str(tmp_path)]
+    assert proxpair.main(["train", "ApproxSign", "--pair", "tanh(2*x) ; 1", *out]) == 0
+    shown = capsys.readouterr()
+    (warning,) = [line for line in shown.err.splitlines() if line.startswith("warning: ")]
+    assert "ApproxSign is unprincipled" in warning
+    assert "B(-1/2) != B(-1/4)" in warning
+    assert [line.split("  ")[0] for line in shown.out.splitlines()[1:3]] == ["ApproxSign", "(tanh(2*x); 1)"]
+    assert proxpair.main(["train", "--pair", "x ; y", *out]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 # --------------------------------------------------------------------------- hardening
@@ -359,7 +434,7 @@ def test_methods_without_a_proximal_map_have_no_ledger_and_say_why() -> None:
     ],
 )
 def test_hardening(forward: str, points: list[float], expected: list[float]) -> None:
-    hard = networks.hardening(parse(forward))(torch.tensor(points, dtype=torch.float64))
+    hard = train.stages(f"{forward} ; 1", 1)[0].harden(torch.tensor(points, dtype=torch.float64))
     assert hard.tolist() == expected
     assert hard.dtype == torch.float64
 

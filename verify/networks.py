@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -179,30 +179,6 @@ def gradients(w: Tensor, parameters: Parameters, x: Tensor, y: Tensor) -> Gradie
     return Gradients(-picked.to(torch.float64).mean(dim=1), flat, of_matrices[-1], tuple(of_biases))
 
 
-# --------------------------------------------------------------------------- hardening
-
-
-def levels_of(forward: PiecewiseMap) -> tuple[object, ...] | None:
-    """The finitely many values of a staircase on its open pieces, else None."""
-    if any(e.free_symbols for e in forward.exprs):
-        return None
-    return tuple(dict.fromkeys(forward.exprs))
-
-
-def hardening(forward: PiecewiseMap) -> Map:
-    """The quantized weight that a latent weight stands for at test time, from the forward map F.
-
-    A staircase F is hard already: F(u), but where the tie value is no level (sign(0) = 0) the level
-    from the right is taken. Any other F is hardened by its sign, with sign 0 counted as +1.
-    """
-    levels = levels_of(forward)
-    f = lower(forward, "torch")
-    if levels is None:
-        return lambda u: torch.where(f(u) >= 0, 1.0, -1.0).to(u.dtype)
-    ties = tuple(v if v in levels else right for v, right in zip(forward.values, forward.exprs[1:], strict=True))
-    return lower(replace(forward, values=ties), "torch")
-
-
 # --------------------------------------------------------------------------- the ledger
 
 
@@ -240,18 +216,18 @@ class Ledger:
     moves by a schedule (PC) is a step of its own between two epochs, with eta_t = 0 and r
     exchanged (`move`); its q_t terms are summed in *drift* and belong to left.
 
-    The comparator is w = v_1, so D_1(w) = 0. abs_sum adds up the absolute values of the terms of
+    The comparator is w = v_1 unless one is given; then D_1(w) = 0. abs_sum adds up the absolute values of the terms of
     all steps: eta_t <v_t - w, g_t>, the drifts, D_{t+1}(v_t), and the last D(w). The identity is
     algebra and closes for a wrong P as well; ``min_d``, the least coordinate of every D_t(w) and
     D_{t+1}(v_t) so far (at most 0), goes negative for a P that does not minimise r_t + |.|^2/2 - <., u_t>.
     ``residual`` is sum D_{t+1}(v_t) / sum eta_t. Shapes: u, v and g (S, d). Source: MATH.md, section 4.
     """
 
-    def __init__(self, u: Tensor, v: Tensor, r: Map) -> None:
+    def __init__(self, u: Tensor, v: Tensor, r: Map, w: Tensor | None = None) -> None:
         self.r = r
-        self.w = v
+        self.w = v if w is None else w
         self.u, self.v = u, v
-        self.r_v = self.r_w = r(v)
+        self.r_v, self.r_w = r(v), r(self.w)
         zero = torch.zeros(u.shape[0], dtype=torch.float64, device=u.device)
         self.left = self.d_sum = self.terms = self.drift = self.min_d = zero
         self.etas = 0.0
@@ -316,9 +292,7 @@ __all__ = [
     "accuracy",
     "batch_orders",
     "gradients",
-    "hardening",
     "initial",
-    "levels_of",
     "load_digits",
     "pick_device",
     "regularizing",

@@ -33,9 +33,9 @@ PairLike = str | QuantizerPair | Path
 """A catalogue name, FORWARD ; BACKWARD as expressions in x, a `QuantizerPair`, or the path of a prepared one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """One pair ready for training.
+    """One pair ready for training; each is made once, so they compare and hash as objects.
 
     ``forward`` is F with its ties resolved (`resolved`), ``backward`` is B as stated. ``prox`` (its
     ties minimisers), ``regularizer``, ``transform`` and ``slope`` are P, r, T and t of the ledger;

@@ -117,6 +117,15 @@ def test_breakpoints_neighbours_infinities_extremes(name: str) -> None:
     assert [x for x in special_points(m) if wrong_at(m, lower(m), x)] == []
 
 
+def test_a_level_that_float32_cannot_hold_keeps_its_float64() -> None:
+    """torch.where of two Python numbers is float32; here every element lies in a core, so it is used."""
+    for text in ("Piecewise((-1/3, x < 0), (1/3, True))", "Piecewise((1/3, x < 1/3), (x, x < 2/3), (2/3, True))"):
+        m = parse(text)
+        x = np.linspace(-1, 1, 9)
+        assert lower(m, "torch")(torch.from_numpy(x)).numpy().tolist() == lower(m)(x).tolist()
+        assert 1 / 3 in lower(m)(x)
+
+
 @pytest.mark.parametrize("name", sorted(MAPS))
 def test_torch_agrees_with_numpy(name: str) -> None:
     m = MAPS[name]

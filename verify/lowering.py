@@ -489,6 +489,10 @@ def _jumps(levels: list[Any]) -> list[float] | None:
     return jumps
 
 
+def _value(part: Any, x: Array) -> Any:
+    return part if isinstance(part, float) else part(x)
+
+
 def _plainly(
     m: PiecewiseMap, ops: Any, thresholds: Any, table: Any, ties: list[tuple[float, float]], pieces: list[_Piece]
 ) -> Callable[[Array], Array | None]:
@@ -513,13 +517,14 @@ def _plainly(
         highest = float(x.max())  # NaN if any is
         if not highest <= reach or (bounded and not float(x.min()) >= -reach):
             return None
-        out = parts[0] if isinstance(parts[0], float) else parts[0](x)
+        # torch.where of two Python numbers would make a float32 tensor
+        out = ops.spread(x, parts[0]) if isinstance(parts[0], float) and jumps is None else _value(parts[0], x)
         if jumps is not None:  # sums of jumps are faster than selections
             for edge, jump in zip(thresholds, jumps, strict=True):
                 out = out + (x >= float(edge)) * jump
         else:
             for edge, part in zip(thresholds, parts[1:], strict=True):
-                out = ops.where(x >= float(edge), part if isinstance(part, float) else part(x), out)
+                out = ops.where(x >= float(edge), _value(part, x), out)
         for at, value in ties:
             here = x == at
             if bool(here.any()):

@@ -147,6 +147,14 @@ def wave(x: Array) -> Array:
     return (np.cos(x) + 1j * np.sin(x)) ** 20
 
 
+def residues(x: Array, scales: list[float]) -> Array:
+    """Signs of what is left after each scale, 0 counted as positive, times the scales."""
+    total = np.zeros_like(x)
+    for v in scales:
+        total = total + v * np.where(x - total >= 0, 1.0, -1.0)
+    return total
+
+
 SOURCES: dict[str, tuple[Function, Function]] = {
     "FP": (lambda x: x, one),
     "BC": (sgn, one),
@@ -223,6 +231,11 @@ SOURCES: dict[str, tuple[Function, Function]] = {
     "ProxQuant": (lambda x: shrink(x, sgn(x), 0.25), one),
     "ProxQuant-ternary": (lambda x: shrink(x, nearest_ternary(x), 0.125), one),
     "PARQ": (lambda x: sgn(x) * np.clip(2 * np.minimum(np.abs(x), 1) - 0.5, 0, 1), one),
+    "PARQ-binary": (lambda x: np.where(np.abs(x) < 0.5, 2 * np.clip(x, -0.5, 0.5), sgn(x)), one),
+    "PARQ-hard": (lambda x: 0.25 * (2 * step(x, 0) - 1), one),
+    "LSBQ": (lambda x: residues(x, [0.75]), one),
+    "LSBQ-2bit": (lambda x: residues(x, [0.75, 0.25]), one),
+    "LSBQ-ternary": (lambda x: levels(x, [-0.375, 0.375], -0.75, [0.75, 0.75]), one),
     "ATan": (lambda x: step(x, 1), lorentz),
     "SigmoidSurrogate": (lambda x: step(x, 1), lambda x: sech2(2 * x)),
     "SoftSignSurrogate": (lambda x: step(x, 1), lambda x: 0.25 / (0.5 + far(np.abs(x))) ** 2),

@@ -36,6 +36,11 @@ _W_TERNARY = (
     "Abs(x) < 1 - weight), (1, Abs(x) <= 1 + weight), (Abs(x) - weight, True))"
 )
 _PARQ = "sign(x)*clip(1/2 + (Abs(x) - 1/2)/inverse, 0, 1)"
+_LSBQ_TWO = (
+    "Piecewise((-larger - smaller, x < -larger), (smaller - larger, x < 0), (larger - smaller, x < "
+    "larger), (larger + smaller, True))"
+)
+_LSBQ_TERNARY = "scale*Piecewise((-1, x <= -scale/2), (0, x <= scale/2), (1, True))"
 _TWO_SIGMOIDS = "sigmoid(sharpness*(x + 1/2)) + sigmoid(sharpness*(x - 1/2)) - 1"
 _OUTSIDE_ONE = "Piecewise((x, Abs(x) >= 1), (sign(x), True))"
 _DSQ_PEAK = "log(2/alpha - 1)/(2*(1 - alpha))"
@@ -71,6 +76,13 @@ _STE = (
 _BNEXT = (
     "Guo, Bethge, Meinel, Yang, Join the High Accuracy Club on ImageNet with A Binary Neural "
     "Network Ticket, 2022, arXiv:2211.12933; map as in the released code"
+)
+_PARQ_SOURCE = (
+    "Jin, Ma, Liu, Gromov, Defazio, Xiao, PARQ: Piecewise-Affine Regularized Quantization, ICML 2025, arXiv:2503.15748"
+)
+_LSBQ = (
+    "Pouransari, Tu, Tuzel, Least Squares Binary Quantization of Neural Networks, CVPR Workshops "
+    "2020, arXiv:2001.02786; map as in torchao.prototype.parq.quant.LSBQuantizer"
 )
 
 _JUDGED = "published for activations, which are outside; judged as a pair"
@@ -1192,10 +1204,7 @@ PUBLISHED = (
         name="PARQ",
         title="PARQ proximal map on {-1, 0, 1}",
         year=2025,
-        source=(
-            "Jin, Ma, Liu, Gromov, Defazio, Xiao, PARQ: Piecewise-Affine Regularized Quantization, ICML "
-            "2025, arXiv:2503.15748; map as in torchao.prototype.parq"
-        ),
+        source=f"{_PARQ_SOURCE}; map as in torchao.prototype.parq",
         coverage="scale frozen",
         scope="weights at a fixed inverse slope, with the levels frozen",
         forward=_PARQ,
@@ -1213,6 +1222,106 @@ PUBLISHED = (
         convex=False,
         transform="x",
         prox=_PARQ,
+    ),
+    Entry(
+        name="PARQ-binary",
+        title="PARQ proximal map on {-1, 1}",
+        year=2025,
+        source=f"{_PARQ_SOURCE}; map as in torchao.prototype.parq.optim.ProxPARQ",
+        coverage="scale frozen",
+        scope="weights at a fixed inverse slope, with the levels frozen",
+        forward="clip(x/inverse, -1, 1)",
+        backward="1",
+        params={"inverse": "1/2"},
+        ties=(
+            ("inverse", "1", "1"),
+            ("-inverse", "-1", "1"),
+        ),
+        period=None,
+        verdict="smooth",
+        literal=True,
+        convex=False,
+        transform="x",
+        prox="clip(x/inverse, -1, 1)",
+    ),
+    Entry(
+        name="PARQ-hard",
+        title="Hard quantization at the end of PARQ",
+        year=2025,
+        source=f"{_PARQ_SOURCE}; map as in torchao.prototype.parq.optim.ProxHardQuant",
+        coverage="scale frozen",
+        scope="weights, with the scale of the levels frozen; midpoints go to the lower level",
+        forward="scale*Piecewise((-1, x <= 0), (1, True))",
+        backward="1",
+        params={"scale": "1/4"},
+        ties=(("0", "-scale", "1"),),
+        period=None,
+        verdict="smooth",
+        literal=True,
+        convex=False,
+        transform="x",
+        prox="scale*Piecewise((-1, x <= 0), (1, True))",
+    ),
+    Entry(
+        name="LSBQ",
+        title="Least squares binary quantizer, 1 bit",
+        year=2020,
+        source=_LSBQ,
+        coverage="scale frozen",
+        scope="weights with the scale, the mean of their magnitudes, frozen",
+        forward="scale*Piecewise((-1, x < 0), (1, True))",
+        backward="1",
+        params={"scale": "3/4"},
+        ties=(("0", "scale", "1"),),
+        period=None,
+        verdict="smooth",
+        literal=True,
+        convex=False,
+        transform="x",
+        prox="scale*Piecewise((-1, x < 0), (1, True))",
+    ),
+    Entry(
+        name="LSBQ-2bit",
+        title="Least squares binary quantizer, 2 bits",
+        year=2020,
+        source=_LSBQ,
+        coverage="scale frozen",
+        scope="weights with the scales frozen, the mean magnitudes of them and of what 1 bit leaves",
+        forward=_LSBQ_TWO,
+        backward="1",
+        params={"larger": "3/4", "smaller": "1/4"},
+        ties=(
+            ("0", "larger - smaller", "1"),
+            ("larger", "larger + smaller", "1"),
+            ("-larger", "smaller - larger", "1"),
+        ),
+        period=None,
+        verdict="smooth",
+        literal=True,
+        convex=False,
+        transform="x",
+        prox=_LSBQ_TWO,
+    ),
+    Entry(
+        name="LSBQ-ternary",
+        title="Least squares binary quantizer, ternary",
+        year=2020,
+        source=_LSBQ,
+        coverage="scale frozen",
+        scope="weights with the scale, a multiple of their mean magnitude, frozen",
+        forward=_LSBQ_TERNARY,
+        backward="1",
+        params={"scale": "3/4"},
+        ties=(
+            ("scale/2", "0", "1"),
+            ("-scale/2", "-scale", "1"),
+        ),
+        period=None,
+        verdict="smooth",
+        literal=True,
+        convex=False,
+        transform="x",
+        prox=_LSBQ_TERNARY,
     ),
     Entry(
         name="ATan",

@@ -31,6 +31,7 @@ from verify.lowering import Lowered, lower
 Array = NDArray[Any]
 Mode = Literal["advance", "fixed", "sign-field", "none"]
 Step = Callable[[Array, float], tuple[Array, Array, Array]]
+NOT_ADVANCED = "mu is not advanced: r is neither piecewise quadratic nor known to be convex"
 
 
 # --------------------------------------------------------------------------- one step, in two styles
@@ -140,6 +141,13 @@ def quadratics(r: PiecewiseMap) -> Quadratics | None:
     return Quadratics(tuple(arcs), points)
 
 
+def bounded_below(r: Quadratics | None) -> Quadratics | None:
+    """r itself. Raises `InputError` where it falls like -w^2."""
+    if r is not None and any((low == -OO or high == OO) and sign_of(a) < 0 for low, high, a, _, _ in r.arcs):
+        raise InputError("mu is not advanced: r falls like -w^2, so it has no proximal map once mu is large")
+    return r
+
+
 class CandidatePath(ProxPath):
     """r piecewise quadratic, convex or not: the least of mu r(w) + w^2/2 - u w over the few points where it can be.
 
@@ -149,7 +157,7 @@ class CandidatePath(ProxPath):
 
     def __init__(self, base: Lowered, r: Quadratics) -> None:
         super().__init__(base)
-        ends = {end for arc in r.arcs if sign_of(arc[2]) >= 0 for end in arc[:2] if _reached(r, arc, end)}
+        ends = {end for arc in r.arcs if sign_of(arc[2]) >= 0 for end in arc[:2] if reached(r, arc, end)}
         places: list[tuple[float, Any]] = [
             (to_float(w), (to_float(w), to_float(value))) for w, value in r.points if w not in ends
         ]
@@ -190,7 +198,7 @@ class CandidatePath(ProxPath):
         return prox
 
 
-def _reached(r: Quadratics, arc: tuple[Any, Any, Any, Any, Any], end: Any) -> bool:
+def reached(r: Quadratics, arc: tuple[Any, Any, Any, Any, Any], end: Any) -> bool:
     """Whether r takes at the end of an arc the value that the arc has there."""
     if end in (OO, -OO):
         return False
@@ -198,36 +206,42 @@ def _reached(r: Quadratics, arc: tuple[Any, Any, Any, Any, Any], end: Any) -> bo
     return value is not None and equal(value, arc[2] * end**2 + arc[3] * end + arc[4])
 
 
+def root(base: Lowered, slope: Lowered, mu: Any, u: Any, xp: Any = np) -> Any:
+    """P_r^mu(u) = P(x) for convex r; x solves (1 - mu) P(x) + mu x = u, a function with slopes between 1 and mu.
+
+    ``base`` and ``slope`` are P and P'. u: float64 array, or tensor where ``xp`` is torch and mu a float.
+    """
+    x = u / mu
+    low, high = xp.full_like(u, -np.inf, dtype=xp.float64), xp.full_like(u, np.inf, dtype=xp.float64)
+    for _ in range(100):
+        p = base(x)
+        excess = (1.0 - mu) * p + mu * x - u
+        if not (xp.abs(excess) > 1e-15 * (xp.abs(u) + mu)).any():
+            break
+        reach = x - excess / np.minimum(mu, 1.0)  # the slopes are at least min(mu, 1): the root is no farther
+        low = xp.maximum(low, xp.where(excess > 0, reach, x))
+        high = xp.minimum(high, xp.where(excess > 0, x, reach))
+        after = x - excess / (mu - (mu - 1.0) * slope(x))
+        after = xp.where((after >= low) & (after <= high), after, 0.5 * (low + high))
+        if (after == x).all():
+            break
+        x = after
+    return p
+
+
 class RootPath(ProxPath):
-    """r convex: P_r^mu(u) = P(x) where x solves (1 - mu) P(x) + mu x = u, a function with slopes between 1 and mu."""
+    """r convex: see `root`."""
 
     def __init__(self, base: Lowered, slope: Lowered) -> None:
         super().__init__(base)
         self.slope = slope
 
     def _moved(self, mu: Array) -> Lowered:
-        def prox(u: Array) -> Array:
-            x = u / mu
-            low, high = np.full(u.shape, -np.inf), np.full(u.shape, np.inf)
-            for _ in range(100):
-                p = self.base(x)
-                excess = (1.0 - mu) * p + mu * x - u
-                if not np.any(np.abs(excess) > 1e-15 * (np.abs(u) + mu)):
-                    break
-                reach = x - excess / np.minimum(mu, 1.0)  # the slopes are at least min(mu, 1): the root is no farther
-                low = np.maximum(low, np.where(excess > 0, reach, x))
-                high = np.minimum(high, np.where(excess > 0, x, reach))
-                after = x - excess / (mu - (mu - 1.0) * self.slope(x))
-                after = np.where((after >= low) & (after <= high), after, 0.5 * (low + high))
-                if np.array_equal(after, x):
-                    break
-                x = after
-            return p
-
-        return prox
+        return lambda u: root(self.base, self.slope, mu, u)
 
 
-def _zero_or_infinite(r: PiecewiseMap) -> bool:
+def zero_or_infinite(r: PiecewiseMap) -> bool:
+    """Whether r takes the values 0 and +oo alone."""
     return all(e in (sp.Integer(0), OO) for e in r.exprs) and all(v in (sp.Integer(0), OO, None) for v in r.values)
 
 
@@ -262,20 +276,18 @@ def advancing(prox: PiecewiseMap, r: PiecewiseMap, convex: bool | None = None) -
     for any convex r. Raises `InputError` with the reason for any other.
     """
     base = lower(prox)
-    if _zero_or_infinite(r):
+    if zero_or_infinite(r):
         return ProxPath(base)
     corners = vertices(prox)
     if corners is not None:
         x, p = (np.array([to_float(c) for c in row]) for row in (corners.marks, corners.points))
         return VertexPath(base, x, p, (to_float(corners.slopes[0]), to_float(corners.slopes[1])))
-    arcs = quadratics(r)
+    arcs = bounded_below(quadratics(r))
     if arcs is not None:
-        if any((low == -OO or high == OO) and sign_of(a) < 0 for low, high, a, _, _ in arcs.arcs):
-            raise InputError("mu is not advanced: r falls like -w^2, so it has no proximal map once mu is large")
         return CandidatePath(base, arcs)
     if convex:
         return RootPath(base, lower(prox.derivative()))
-    raise InputError("mu is not advanced: r is neither piecewise quadratic nor known to be convex")
+    raise InputError(NOT_ADVANCED)
 
 
 def minimising(prox: PiecewiseMap, r: PiecewiseMap) -> PiecewiseMap:
@@ -330,7 +342,7 @@ class Scheme:
     @property
     def indicator(self) -> bool:
         """Whether r takes the values 0 and +inf alone."""
-        return self.regularizer is not None and _zero_or_infinite(self.regularizer)
+        return self.regularizer is not None and zero_or_infinite(self.regularizer)
 
 
 def _reading(r: Regularizer) -> PiecewiseMap | None:
@@ -364,7 +376,7 @@ def scheme(pair: QuantizerPair, verdict: Verdict | None = None, mode: Mode | Non
     note = ""
     chosen: Mode = "fixed"
     prox = minimising(d.prox, r)
-    convex = _convexity(d.prox)
+    convex = convexity(d.prox)
     path = ProxPath(lower(prox))
     if mode in (None, "advance"):
         try:
@@ -379,7 +391,7 @@ def scheme(pair: QuantizerPair, verdict: Verdict | None = None, mode: Mode | Non
     return Scheme(chosen, lower(d.transform), lambda _, v: slope(v), path, r, convex, bool(affine), note, identity)
 
 
-def _convexity(prox: PiecewiseMap) -> bool | None:
+def convexity(prox: PiecewiseMap) -> bool | None:
     """Whether this P (not only some admissible one) is the proximal map of a convex r."""
     return decide(QuantizerPair(prox, PiecewiseMap.of(1))).convex
 
@@ -406,6 +418,7 @@ def _sign_field(pair: QuantizerPair) -> Scheme:
 
 
 __all__ = [
+    "NOT_ADVANCED",
     "CandidatePath",
     "Mode",
     "ProxPath",
@@ -416,13 +429,18 @@ __all__ = [
     "VertexPath",
     "Vertices",
     "advancing",
+    "bounded_below",
+    "convexity",
     "decomposed_step",
     "minimising",
     "moved_vertices",
     "pair_step",
     "quadratics",
+    "reached",
+    "root",
     "scheme",
     "trajectory",
     "vertices",
     "without_ledger",
+    "zero_or_infinite",
 ]

@@ -3,7 +3,7 @@
 Every method takes the same steps from the same start: u <- u - eta_t B_t(u) * grad, with the
 gradient at w = F_t(u); plain stochastic gradient descent, batches of 64 (the remainder of an epoch
 is dropped), eta_t = 5 (1 + cos(pi t / steps)) / 2 for t = 0, 1, ..., which also moves the free
-parameters. Only (F_t, B_t) differ. Parameters of a pair that grow are listed in `SCHEDULES`, and
+parameters. Only (F_t, B_t) differ. Parameters of a pair that grow are listed in `verify.moving.SCHEDULES`, and
 each new value is one new exact pair, decided and lowered again.
 
 Two methods take other steps (MATH.md, section 2), with the proximal maps of PC:
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import sympy as sp
 
 from theory.errors import InputError
 from theory.files import write_csv
 from verify.lowering import lower
+from verify.moving import SCHEDULES, Schedule
 from verify.prepared import Prepared, prepare
 from verify.runs import pair_spec
 
@@ -53,33 +53,6 @@ LEDGER = (
     *("method", "seed", "epoch", "left", "d_first", "d_last", "d_sum", "abs_sum", "closure_error", "residual"),
     *("flips", "negative_backward", "drift", "min_D"),
 )
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Parameters of a pair that run together from first to last over the epochs, geometrically or linearly."""
-
-    parameters: tuple[str, ...]
-    first: sp.Rational
-    last: sp.Rational
-    geometric: bool = False
-
-    def value(self, epoch: int, epochs: int) -> sp.Rational:
-        """The exact value in an epoch counted from 1, in thousandths; a single epoch takes the last."""
-        if epochs == 1 or self.first == self.last:
-            return self.last
-        done = (epoch - 1) / (epochs - 1)
-        a, b = float(self.first), float(self.last)
-        x = a * (b / a) ** done if self.geometric else a + (b - a) * done
-        return sp.Rational(round(1000 * x), 1000)
-
-
-SCHEDULES = {
-    **dict.fromkeys(("PC", *OTHER_RULES), Schedule(("horizontal", "vertical"), sp.Integer(0), sp.Rational(99, 100))),
-    "BNN+": Schedule(("beta",), sp.Integer(5), sp.Integer(5)),
-    "BNN++": Schedule(("beta",), sp.Integer(5), sp.Integer(100), geometric=True),
-}
-"""PC, PQ, rPC: both widths, from the identity on [-1, 1] nearly to the projection. BNN+: fixed. Others: defaults."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,22 @@ if TYPE_CHECKING:
     from theory.synthesis import synthesize as synthesize
 
     __version__ = version.VERSION
+    from verify.accounts import TrainingLedger as TrainingLedger
+    from verify.inplace import attach as attach
+    from verify.kernels import kernel as kernel
     from verify.lowering import lower as lower
+    from verify.moving import PairSchedule as PairSchedule
+    from verify.packing import harden as harden
+    from verify.packing import hardened as hardened
+    from verify.packing import load_checkpoint as load_checkpoint
+    from verify.packing import load_packed as load_packed
+    from verify.packing import save_checkpoint as save_checkpoint
+    from verify.packing import save_packed as save_packed
+    from verify.parq import prox_map as prox_map
+    from verify.prepared import prepare as prepare
+    from verify.quantizers import PairQuantizer as PairQuantizer
+    from verify.quantizers import binarize as binarize
+    from verify.quantizers import uniform_pair as uniform_pair
 
 _HOME = {
     "CATALOGUE": "theory.catalogue",
@@ -52,6 +67,21 @@ _HOME = {
     "regularizer_of": "theory.proximal",
     "synthesize": "theory.synthesis",
     "lower": "verify.lowering",
+    "TrainingLedger": "verify.accounts",
+    "attach": "verify.inplace",
+    "kernel": "verify.kernels",
+    "PairSchedule": "verify.moving",
+    "harden": "verify.packing",
+    "hardened": "verify.packing",
+    "load_checkpoint": "verify.packing",
+    "load_packed": "verify.packing",
+    "save_checkpoint": "verify.packing",
+    "save_packed": "verify.packing",
+    "prox_map": "verify.parq",
+    "prepare": "verify.prepared",
+    "PairQuantizer": "verify.quantizers",
+    "binarize": "verify.quantizers",
+    "uniform_pair": "verify.quantizers",
 }
 __all__ = ["__version__", "main", *_HOME]
 

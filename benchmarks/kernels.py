@@ -433,10 +433,10 @@ def speed(device: torch.device, sizes: Sequence[int], seconds: float) -> list[di
                     "copy_gigabytes_per_second": 8 * n / copy / 1e9,
                 }
             )
-        of = {r["what"]: r["microseconds"] for r in rows if r["size"] == n and r["shape"] == "training"}
+        of = {r["what"]: r["copies"] for r in rows if r["size"] == n and r["shape"] == "training"}
         for r in rows:
             if r["size"] == n and r["shape"] == "training":
-                r["times_tanh"] = r["microseconds"] / of["torch.tanh"]
+                r["times_tanh"] = r["copies"] / of["torch.tanh"]
     return rows
 
 

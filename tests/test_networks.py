@@ -19,6 +19,7 @@ from theory.catalogue import lookup
 from theory.errors import InputError
 from theory.parser import parse
 from verify import networks, train
+from verify.accounts import Account, regularizing
 from verify.ledger import identity_sides
 from verify.lowering import lower
 
@@ -284,7 +285,7 @@ def test_the_ledger_agrees_with_the_identity_in_rationals() -> None:
     def tensor(xs: list[Fraction]) -> torch.Tensor:
         return torch.tensor([[float(x) for x in xs]], dtype=torch.float64)
 
-    ledger = networks.Ledger(tensor(us[0]), tensor(vs[0]), torch.zeros_like)
+    ledger = Account(tensor(us[0]), tensor(vs[0]), torch.zeros_like)
     for eta, g, u, v in zip(steps, gs, us[1:], vs[1:], strict=True):
         ledger.step(float(eta), tensor(g), tensor(u), tensor(v))
     entry = ledger.entry()
@@ -320,12 +321,12 @@ def test_a_prox_that_misses_its_schedule_is_caught(digits: networks.Digits) -> N
 
 def test_a_wrong_bookkeeping_does_not_close() -> None:
     """The identity is not vacuous: a step other than the recorded one leaves it open, with r fixed or exchanged."""
-    r = networks.regularizing(parse("Piecewise((1/2 - x**2/2, Abs(x) <= 1), (oo, True))", allow_infinity=True))
+    r = regularizing(parse("Piecewise((1/2 - x**2/2, Abs(x) <= 1), (oo, True))", allow_infinity=True))
     u = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
     g = torch.tensor([[0.4, -1.0]], dtype=torch.float64)
 
     def closure(applied: float, moved: bool) -> float:
-        ledger = networks.Ledger(u, torch.sign(u), r)
+        ledger = Account(u, torch.sign(u), r)
         if moved:
             ledger.r = lambda v: 2 * r(v) + 0.25 * v
             ledger.move(torch.clamp(u, -1, 1), r)

@@ -10,6 +10,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 import proxpair
 
@@ -62,6 +63,26 @@ def test_python_examples() -> None:
         result = doctest.DocTestRunner().run(case)
         assert result.attempted > 0
         assert result.failed == 0
+
+
+def test_the_training_scripts_print_what_the_readme_shows() -> None:
+    """The numbers of a float32 run differ between processors: a count may be a few off, the levels may not."""
+    blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert len(blocks) == 2
+    names: dict[str, object] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for script, expected in blocks:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(script, str(README), "exec"), names)
+        shown, printed = (re.split(r"(\d+) of", text) for text in (expected, out.getvalue()))
+        assert shown[0::2] == printed[0::2]
+        assert all(abs(int(a) - int(b)) <= 12 for a, b in zip(shown[1::2], printed[1::2], strict=True))
+    torch.set_num_threads(threads)
+    ledger = names["ledger"]
+    assert isinstance(ledger, proxpair.TrainingLedger)
+    assert "BNN++ (smooth)" in ledger.report()
 
 
 def test_the_public_module_s_example() -> None:

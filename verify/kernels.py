@@ -45,7 +45,6 @@ Kind = Literal["identity", "constant", "levels", "uniform", "piecewise linear", 
 _BLOCK = 65536  # elements: a few buffers of 256 KiB fit a second-level cache, and an operation outlasts its call
 _GPU_BLOCK = 2**24
 _DTYPES = (torch.float32, torch.float64)
-_GROWING = (sp.exp, sp.sinh, sp.cosh)
 
 
 # --------------------------------------------------------------------------- programs
@@ -1302,7 +1301,9 @@ class Kernel:
 
     ``kind`` says which form was found: identity, constant, levels (comparisons), uniform (one rounding to
     equal steps), piecewise linear, swish (SS or SS'), smooth, general. NaN gives NaN, infinities the exact
-    limits, ties the stated values. Levels and piecewise-linear maps have the bits of `verify.lowering.lower`.
+    limits, ties the stated values. Levels and piecewise-linear maps have the bits of `verify.lowering.lower`,
+    swish and smooth maps are within 4 ulp (1 + |x m'/m|); general ones are evaluated plainly, and by `lower`
+    where that is not finite or not known to be right.
     """
 
     def __init__(self, m: PiecewiseMap) -> None:
@@ -1325,11 +1326,15 @@ class Kernel:
     def __repr__(self) -> str:
         return f"Kernel({self.map}, {self.kind})"
 
+    def __deepcopy__(self, _: Any) -> Kernel:
+        return self  # it never changes, so copies of a network share it
+
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """The values at x, in ``out`` where it is given (which may be x itself); no autograd.
 
-        With a contiguous ``out`` nothing of the size of x is allocated. Raises `InputError` for a type other
-        than float32 and float64, and for an ``out`` of another type, shape or device.
+        With contiguous x and ``out`` nothing of the size of x is allocated (but for kind "general").
+        Raises `InputError` for a type other than float32 and float64, and for an ``out`` of another type,
+        shape or device.
         """
         _checked(x)
         if self.kind == "general":
@@ -1413,6 +1418,9 @@ class Both:
         for dtype in _DTYPES if self.joint else ():
             builder = _Builder(dtype)
             self._programs[dtype] = _Program(builder, [_put(builder, forward)[0], _put(builder, backward)[0]])
+
+    def __deepcopy__(self, _: Any) -> Both:
+        return self
 
     def __call__(
         self, x: Tensor, out_forward: Tensor | None = None, out_backward: Tensor | None = None

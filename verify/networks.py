@@ -18,7 +18,7 @@ Importing this module imports torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,10 +27,6 @@ import torch
 from torch import Tensor
 
 from theory.errors import InputError
-from theory.maps import PiecewiseMap
-from verify.lowering import lower
-
-Map = Callable[[Tensor], Tensor]
 
 WIDTHS = (64, 64, 64, 10)
 QUANTIZED = (0, 1)
@@ -179,104 +175,6 @@ def gradients(w: Tensor, parameters: Parameters, x: Tensor, y: Tensor) -> Gradie
     return Gradients(-picked.to(torch.float64).mean(dim=1), flat, of_matrices[-1], tuple(of_biases))
 
 
-# --------------------------------------------------------------------------- the ledger
-
-
-def regularizing(r: PiecewiseMap) -> Map:
-    """r coordinate-wise, +inf outside its domain; the constant 0 costs nothing."""
-    return torch.zeros_like if r.constant == 0 else lower(r, "torch")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One state of the ledger, each field of shape (S,), sums from the first step on."""
-
-    left: Tensor
-    d_first: Tensor
-    d_last: Tensor
-    d_sum: Tensor
-    abs_sum: Tensor
-    closure_error: Tensor
-    residual: Tensor
-    drift: Tensor
-    min_d: Tensor
-
-
-class Ledger:
-    """Both sides of the fixed-pair identity, step by step, in float64.
-
-    With r_t at mu = 1, D_t(w) = r_t(w) + |w|^2/2 - r_t(v_t) - |v_t|^2/2 - <w - v_t, u_t> and
-    u_{t+1} = u_t - eta_t g_t, for any g_t and any v_t, w at which the r's are finite,
-
-        eta_t <v_t - w, g_t> + q_t(v_t) - q_t(w) = D_t(w) - D_{t+1}(w) + D_{t+1}(v_t),   q_t = r_{t+1} - r_t,
-
-    which sums to  left = D_1(w) - D_{T+1}(w) + sum D_{t+1}(v_t). Proof: put the definitions into
-    the right side; all but u_t - u_{t+1} and q_t cancel. With q_t = eta_t r this is identity (I);
-    for a fixed pair q_t = 0. A transform that moves (BNN++) leaves r alone. A proximal map that
-    moves by a schedule (PC) is a step of its own between two epochs, with eta_t = 0 and r
-    exchanged (`move`); its q_t terms are summed in *drift* and belong to left.
-
-    The comparator is w = v_1 unless one is given; then D_1(w) = 0. abs_sum adds up the absolute values of the terms of
-    all steps: eta_t <v_t - w, g_t>, the drifts, D_{t+1}(v_t), and the last D(w). The identity is
-    algebra and closes for a wrong P as well; ``min_d``, the least coordinate of every D_t(w) and
-    D_{t+1}(v_t) so far (at most 0), goes negative for a P that does not minimise r_t + |.|^2/2 - <., u_t>.
-    ``residual`` is sum D_{t+1}(v_t) / sum eta_t. Shapes: u, v and g (S, d). Source: MATH.md, section 4.
-    """
-
-    def __init__(self, u: Tensor, v: Tensor, r: Map, w: Tensor | None = None) -> None:
-        self.r = r
-        self.w = v if w is None else w
-        self.u, self.v = u, v
-        self.r_v, self.r_w = r(v), r(self.w)
-        zero = torch.zeros(u.shape[0], dtype=torch.float64, device=u.device)
-        self.left = self.d_sum = self.terms = self.drift = self.min_d = zero
-        self.etas = 0.0
-        self.d_first = self.d_last = self._divergence(self.w, self.r_w)
-
-    def _divergence(self, at: Tensor, r_at: Tensor) -> Tensor:
-        """sum over the coordinates of D(at) for the present r, u, v; keeps the least coordinate."""
-        # grouped so that D(v) is exactly 0 and a small D is not a difference of large numbers
-        d = (r_at - self.r_v) + (at - self.v) * (0.5 * (at + self.v) - self.u)
-        self.min_d = torch.minimum(self.min_d, d.amin(dim=1))
-        return d.sum(dim=1)
-
-    def _arrive(self, old_v: Tensor, r_old_v: Tensor) -> None:
-        d = self._divergence(old_v, r_old_v)
-        self.d_sum = self.d_sum + d
-        self.terms = self.terms + d.abs()
-        self.d_last = self._divergence(self.w, self.r_w)
-
-    def step(self, eta: float, g: Tensor, u: Tensor, v: Tensor) -> None:
-        """Record u_{t+1} = u, the latent weights after the step -eta g, and v its proximal point."""
-        inner = eta * ((self.v - self.w) * g).sum(dim=1)
-        self.left = self.left + inner
-        self.terms = self.terms + inner.abs()
-        old_v, old_r_v = self.v, self.r_v
-        self.u, self.v, self.r_v = u, v, self.r(v)
-        self.etas += eta
-        self._arrive(old_v, old_r_v)
-
-    def move(self, v: Tensor, r: Map) -> None:
-        """Exchange r at unchanged latent weights; v is their proximal point under the new r."""
-        r_old_v, r_w = r(self.v), r(self.w)
-        drift = ((r_old_v - self.r_v) - (r_w - self.r_w)).sum(dim=1)
-        self.left = self.left + drift
-        self.drift = self.drift + drift
-        self.terms = self.terms + drift.abs()
-        old_v = self.v
-        self.r, self.v, self.r_v, self.r_w = r, v, r(v), r_w
-        self._arrive(old_v, r_old_v)
-
-    def entry(self) -> Entry:
-        """The ledger so far; closure_error is |left - right| / abs_sum, 0 where nothing has moved."""
-        right = self.d_first - self.d_last + self.d_sum
-        abs_sum = self.terms + self.d_first.abs() + self.d_last.abs()
-        gap = (self.left - right).abs()
-        error = torch.where(gap == 0, torch.zeros_like(gap), gap / abs_sum)
-        residual = self.d_sum / self.etas if self.etas else torch.zeros_like(gap)
-        return Entry(self.left, self.d_first, self.d_last, self.d_sum, abs_sum, error, residual, self.drift, self.min_d)
-
-
 __all__ = [
     "COORDINATES",
     "LAYERS",
@@ -284,10 +182,7 @@ __all__ = [
     "SCALES",
     "WIDTHS",
     "Digits",
-    "Entry",
     "Gradients",
-    "Ledger",
-    "Map",
     "Parameters",
     "accuracy",
     "batch_orders",
@@ -295,5 +190,4 @@ __all__ = [
     "initial",
     "load_digits",
     "pick_device",
-    "regularizing",
 ]

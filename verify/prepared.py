@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cmp_to_key, lru_cache
+from functools import cached_property, cmp_to_key, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,7 @@ class Prepared:
     ties minimisers), ``regularizer``, ``transform`` and ``slope`` are P, r, T and t of the ledger;
     all None where there is none, and ``note`` says why. For an unprincipled pair they are those of
     T = id, P = F, if F is proximal: identity (I) holds for any g, so also for g = B * grad.
-    ``hard`` maps a latent weight to the level that it stands for at test time; ``levels`` are those
-    levels, in increasing order. ``negative``: whether B < 0 somewhere (True also where not settled).
+    ``levels`` are those of `hard`, in increasing order. ``known``: `hard` and `negative` of a file.
     """
 
     pair: QuantizerPair
@@ -50,13 +49,26 @@ class Prepared:
     forward: PiecewiseMap
     backward: PiecewiseMap
     levels: tuple[Any, ...]
-    hard: PiecewiseMap
     prox: PiecewiseMap | None
     regularizer: PiecewiseMap | None
     transform: PiecewiseMap | None
     slope: PiecewiseMap | None
-    negative: bool
     note: str = ""
+    known: tuple[PiecewiseMap, bool] | None = None
+
+    @cached_property
+    def hard(self) -> PiecewiseMap:
+        """A latent weight -> the level that it stands for at test time. Worked out when it is first asked for."""
+        if self.known is not None:
+            return self.known[0]
+        if self.staircase and self.levels == default_levels(self.forward):
+            return self.forward
+        return nearest(self.forward, self.levels)
+
+    @cached_property
+    def negative(self) -> bool:
+        """Whether B < 0 somewhere; True also where that is not settled. Worked out when it is first asked for."""
+        return not _never_negative(self.backward) if self.known is None else self.known[1]
 
     @property
     def name(self) -> str:
@@ -178,19 +190,7 @@ def _prepared(pair: QuantizerPair, levels: tuple[Any, ...] | None) -> Prepared:
     except Undecided as question:
         note = f"no ledger: whether P = F is not settled ({question})"
     chosen = default_levels(forward) if levels is None else levels
-    staircase = not any(e.free_symbols for e in forward.exprs)
-    hard = forward if staircase and levels is None else nearest(forward, chosen)
-    return Prepared(
-        pair,
-        verdict,
-        forward,
-        pair.backward,
-        chosen,
-        hard,
-        *source,
-        not _never_negative(pair.backward),
-        note,
-    )
+    return Prepared(pair, verdict, forward, pair.backward, chosen, *source, note=note)
 
 
 def prepare(pair: PairLike, levels: Sequence[Any] | None = None, **parameters: Any) -> Prepared:
@@ -276,7 +276,7 @@ def from_json(found: Any) -> Prepared:
         raise InputError("a prepared pair was expected, and a part of it is not what it should be")
     verdict = Verdict(texts[1], texts[2], flags[0], flags[1], None, witness)
     pair = QuantizerPair(stated, backward, texts[0])
-    return Prepared(pair, verdict, forward, backward, levels, hard, **maps, negative=bool(flags[2]), note=texts[3])
+    return Prepared(pair, verdict, forward, backward, levels, **maps, note=texts[3], known=(hard, bool(flags[2])))
 
 
 def save_prepared(prepared: Prepared, path: str | Path) -> Path:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     import torch
     from rich.progress import Progress
 
-    from verify.networks import Digits, Ledger, Map
+    from verify.accounts import Account, Map
+    from verify.networks import Digits
 
 METHODS = ("FP", "PQ", "rPC", "BC", "PC", "BNN", "BNN+", "BNN++")
 OTHER_RULES = {"PQ": "PC", "rPC": "PC"}
@@ -74,13 +75,13 @@ class Stage:
 
 @lru_cache(maxsize=1000)
 def _lowered_stage(pair: Prepared, sharpness: float, rule: str) -> Stage:
-    from verify import networks
+    from verify.accounts import regularizing
 
     forward = lower(pair.forward, "torch")
     prox = regularizer = None
     if rule == "PC++" and pair.prox is not None and pair.regularizer is not None:
         prox = forward if pair.prox == pair.forward else lower(pair.prox, "torch")
-        regularizer = networks.regularizing(pair.regularizer)
+        regularizer = regularizing(pair.regularizer)
     other = rule != "PC++"
     return Stage(
         sharpness,
@@ -162,7 +163,7 @@ class Trainer:
         self.batches = data.train_y.shape[0] // BATCH
         self.steps = self.batches * len(self.plan)
         self.done = 0
-        self.ledger: Ledger | None = None
+        self.ledger: Account | None = None
 
     def step_size(self, t: int) -> float:
         """eta_t for t = 0, ..., steps - 1."""
@@ -222,12 +223,14 @@ class Trainer:
 
     def _enter(self, stage: Stage, u: torch.Tensor, w: torch.Tensor) -> None:
         """Open the ledger, or move it to the proximal map of a new stage."""
+        from verify.accounts import Account
+
         if stage.prox is None or stage.regularizer is None:
             self.ledger = None  # a stage without a proximal map ends the account
             return
         v = w if stage.prox is stage.forward else stage.prox(u)
         if self.ledger is None and self.done == 0:
-            self.ledger = self.networks.Ledger(u, v, stage.regularizer, self.comparator)
+            self.ledger = Account(u, v, stage.regularizer, self.comparator)
         elif self.ledger is not None and stage.regularizer is not self.ledger.r:
             self.ledger.move(v, stage.regularizer)
 

@@ -1,0 +1,463 @@
+"""The torch account against exact arithmetic, the ledger of a training run, and the mutants that they reject."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sympy as sp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+
+from theory.errors import InputError
+from verify import accounts
+from verify.accounts import COLUMNS, TOTAL, Account, TrainingLedger, terms_of
+from verify.inplace import attach
+from verify.ledger import identity_sides
+from verify.prepared import prepare
+from verify.quantizers import PairQuantizer, binarize, quantize_inputs
+
+NO_PROX = "x*(1 - x**2) ; 1"
+WIDE = {"horizontal": sp.Rational(3, 10), "vertical": sp.Rational(2, 5)}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# --------------------------------------------------------------------------- the account against exact arithmetic
+
+
+def row(xs: list[Fraction]) -> Tensor:
+    return torch.tensor([[float(x) for x in xs]], dtype=torch.float64)
+
+
+def soft(u: Fraction, mu: Fraction) -> Fraction:
+    """P_r^mu of r = |.|/2: soft threshold at mu/2, exactly."""
+    size = max(abs(u) - mu / 2, Fraction(0))
+    return size if u > 0 else -size
+
+
+dyadic = st.integers(-16, 16).map(lambda k: Fraction(k, 8))
+
+
+@given(
+    st.lists(st.lists(dyadic, min_size=3, max_size=3), min_size=2, max_size=5),
+    st.lists(dyadic, min_size=3, max_size=3),
+    st.booleans(),
+    st.booleans(),
+)
+def test_both_sides_are_those_of_exact_arithmetic(
+    gs: list[list[Fraction]], w: list[Fraction], advance: bool, first: bool
+) -> None:
+    """r = |.|/2, steps 1/2; any w, or w = v_1."""
+    eta, mus, us = Fraction(1, 2), [Fraction(1)], [[Fraction(3, 4), Fraction(-1, 8), Fraction(0)]]
+    for g in gs:
+        us.append([u - eta * d for u, d in zip(us[-1], g, strict=True)])
+        mus.append(mus[-1] + eta * advance)
+    vs = [[soft(u, mu) for u in row_] for row_, mu in zip(us, mus, strict=True)]
+    at = vs[0] if first else w
+    exact = identity_sides(us, vs, gs, [eta] * len(gs), mus, at, lambda x: abs(x) / 2).first
+    assert exact[0] == exact[1]
+    account = Account(
+        row(us[0]), row(vs[0]), lambda v: v.abs() / 2, None if first else row(w), mu=1.0 if advance else None, every=2
+    )
+    for g, u, v, mu in zip(gs, us[1:], vs[1:], mus[1:], strict=True):
+        account.step(0.5, row(g), row(u), row(v), float(mu) if advance else None)
+    entry = account.entry()
+    assert entry.left.item() == float(exact[0])
+    assert (entry.d_first - entry.d_last + entry.d_sum).item() == float(exact[1])
+    assert entry.min_d.item() == 0
+    assert entry.closure_error.item() == 0
+
+
+def _run(
+    wrong: str = "", advance: bool = True, shape: tuple[int, int] = (2, 50), every: int = 3, dtype: Any = torch.float64
+) -> accounts.Entry:
+    """r = |.|/2 with random gradients; ``wrong`` plants an error."""
+    generator = torch.Generator().manual_seed(3)
+
+    def prox(u: Tensor, mu: float) -> Tensor:
+        t = -mu / 2 if wrong == "P" else mu / 2
+        return u.sign() * (u.abs() - t).clamp(min=0)
+
+    def draw() -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    mu, u = 1.0, draw()
+    account = Account(u, prox(u, mu), lambda v: v.abs() / 2, mu=1.0 if advance else None, every=every)
+    for t in range(10):
+        eta, g = 0.1 / (1 + t), draw()
+        mu += eta * advance
+        u = u - eta * g
+        told = {"eta": 1.1 * eta}.get(wrong, eta)
+        g = 1.1 * g if wrong == "g" else g
+        account.step(told, g, u, prox(u, mu), mu if advance else None)
+    return account.entry()
+
+
+@pytest.mark.parametrize("advance", [True, False])
+def test_mutants_of_the_account_are_rejected(advance: bool) -> None:
+    right = _run(advance=advance)
+    assert float(right.closure_error.max()) <= 1e-15
+    assert float(right.min_d.min()) >= -1e-15
+    wrong_prox = _run("P", advance)
+    assert float(wrong_prox.closure_error.max()) <= 1e-15  # the identity is algebra
+    assert float(wrong_prox.min_d.max()) < -0.1
+    for wrong in ("eta", "g"):
+        assert float(_run(wrong, advance).closure_error.min()) > 1e-4
+
+
+def test_blocks_rows_and_float32_agree() -> None:
+    long = (1, accounts.BLOCK // 8 + 1000)
+    many = _run(shape=long)
+    alone = _run(shape=long, every=1)
+    assert float(many.closure_error) <= 1e-13
+    assert torch.allclose(many.left, alone.left, rtol=1e-12)
+    single = _run(shape=long, dtype=torch.float32)
+    assert torch.allclose(many.d_sum, single.d_sum, rtol=1e-5)
+    assert float(single.closure_error) < 1e-5
+
+
+def _sign(u: Tensor) -> Tensor:
+    return torch.where(u >= 0, 1.0, -1.0).to(u.dtype)
+
+
+def test_the_short_forms_of_d_are_those_of_the_long_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for pair in ("BC", "BNN++"):
+        terms = terms_of(prepare(pair))
+        assert terms.vanishes
+        assert (terms.flat, terms.euclidean) == (pair == "BC", pair == "BNN++")
+        prox = _sign if terms.flat else Tensor.clone
+        u = torch.randn((1, 40), generator=generator, dtype=torch.float64)
+        plain = Account(u, prox(u), terms.r, every=4)
+        short = Account(u, prox(u), terms.r, every=4, vanishes=True, flat=terms.flat, euclidean=terms.euclidean)
+        ahead = Account(u, prox(u), terms.r, every=4, vanishes=True, flat=terms.flat, euclidean=terms.euclidean)
+        for t in range(9):
+            g = torch.randn(u.shape, generator=generator, dtype=torch.float64)
+            u = u - 0.1 * g
+            for account in (plain, short):
+                account.step(0.1, g, u, prox(u))
+            if terms.flat and (t + 1) % 4:
+                ahead.step_ahead(0.1, g, u)
+                ahead.v = prox(u)
+            else:
+                ahead.step(0.1, g, u, prox(u))
+        for other in (short, ahead):
+            for a, b in zip(vars(plain.entry()).values(), vars(other.entry()).values(), strict=True):
+                assert torch.allclose(a, b, rtol=1e-12, atol=1e-13)
+    assert not terms_of(prepare("PC")).vanishes
+    assert terms_of(prepare("BNN")).vanishes
+    assert not terms_of(prepare("BNN"), advance=True).vanishes
+
+
+# --------------------------------------------------------------------------- training
+
+
+def network(device: torch.device, dtype: torch.dtype = torch.float64) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 5)).to(device, dtype)
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    p = next(model.parameters())
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(32, 12, generator=generator, dtype=torch.float64).to(p.device, p.dtype)
+    y = torch.randint(5, (32,), generator=generator).to(p.device)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def sgd(p: Any, **how: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(p, **{"lr": 0.1, **how})
+
+
+def ledger_of(
+    pair: str,
+    device: torch.device,
+    steps: int,
+    make: Any = sgd,
+    dtype: torch.dtype = torch.float64,
+    every: int = 1,
+    **how: Any,
+) -> TrainingLedger:
+    model = network(device, dtype)
+    optimizer = make(model.named_parameters())
+    ledger = TrainingLedger(attach(optimizer, pair, **how), every=every)
+    train(model, optimizer, steps)
+    return ledger
+
+
+RUNS: list[tuple[str, dict[str, Any]]] = [
+    ("BC", {}),
+    ("BC", {"scale": "channel"}),
+    ("BNN", {}),
+    ("BNN++", {}),
+    ("PC", WIDE),
+    ("PC", {**WIDE, "mu": "advance"}),
+]
+
+
+@pytest.mark.parametrize(("pair", "how"), RUNS)
+def test_the_identity_closes_over_a_network_run(pair: str, how: dict[str, Any], device: torch.device) -> None:
+    rate = 2.0 if "scale" in how else 0.1  # s is small, and is in the gradient too
+    ledger = ledger_of(pair, device, 200, lambda p: sgd(p, lr=rate), every=7, **how)
+    for found in ledger.now():
+        assert found["closure_error"] <= 1e-12
+        assert found["min_D"] >= -1e-12
+        assert found["form"] == "gradient"
+        assert abs(found["left"]) > 1e-3
+        assert found["D_sum"] > 0
+        assert found["residual"] == pytest.approx(found["D_sum"] / found["sum_eta"]) or found["layer"] == TOTAL
+        assert found["sum_eta"] == pytest.approx(200 * rate)
+    assert [r["step"] for r in ledger.rows()[::3]] == list(range(7, 200, 7))
+
+
+@pytest.mark.parametrize(("pair", "how"), [RUNS[0], RUNS[3], RUNS[5]])
+def test_other_optimizers_close_as_displacements(pair: str, how: dict[str, Any], device: torch.device) -> None:
+    for make in (lambda p: sgd(p, momentum=0.9), lambda p: torch.optim.AdamW(p, lr=0.01)):
+        ledger = ledger_of(pair, device, 60, make, every=9, **how)
+        total = ledger.now()[-1]
+        assert total["closure_error"] <= 1e-12
+        assert total["form"] == "displacement"
+        assert total["min_D"] >= -1e-12
+        assert "not plain gradient descent" in ledger.report()
+    if pair == "BC":  # plain descent in both forms
+        a = ledger_of(pair, device, 30, **how).now()[-1]
+        b = ledger_of(pair, device, 30, lambda p: sgd(p, weight_decay=1e-300), **how).now()[-1]
+        assert (a["form"], b["form"]) == ("gradient", "displacement")
+        assert a["left"] == pytest.approx(b["left"], rel=1e-10)
+
+
+def test_float32_shows_its_rounded_updates(device: torch.device) -> None:
+    for pair, how in RUNS:
+        total = ledger_of(pair, device, 100, dtype=torch.float32, every=10, **how).now()[-1]
+        assert 0 < total["closure_error"] < 1e-4, pair
+        assert total["min_D"] > -1e-6
+        exact = ledger_of(pair, device, 100, dtype=torch.float64, every=10, **how).now()[-1]
+        assert exact["closure_error"] < 1e-3 * total["closure_error"]
+
+
+def _tampered(kind: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    layer = accounts._Layer
+    if kind == "P":
+        right = layer.point
+        monkeypatch.setattr(layer, "point", lambda self, u, out=None: right(self, u, out).neg_())
+    if kind == "g":
+        gradient = layer._gradient
+        monkeypatch.setattr(layer, "_gradient", lambda self: 1.01 * gradient(self))
+    model = network(device)
+    binarize(model, "BC", skip="none")
+    optimizer = sgd(model.parameters())
+    ledger = TrainingLedger((model, optimizer))
+    if kind == "eta":
+        begin = layer.begin
+
+        def told(self: Any, *given: Any) -> None:
+            begin(self, *given)
+            self.eta *= 1.01
+
+        monkeypatch.setattr(layer, "begin", told)
+    train(model, optimizer, 30)
+    found = ledger.now()[-1]
+    monkeypatch.undo()
+    return found
+
+
+def test_mutants_of_the_training_ledger_are_rejected(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = _tampered("", device, monkeypatch)
+    assert right["closure_error"] <= 1e-12
+    assert right["min_D"] >= 0
+    wrong = _tampered("P", device, monkeypatch)
+    assert wrong["min_D"] < -0.1
+    for kind in ("g", "eta"):
+        assert _tampered(kind, device, monkeypatch)["closure_error"] > 1e-6
+
+
+def test_behind_a_parametrization_the_rows_are_the_same(device: torch.device) -> None:
+    for pair, how in (("BC", {}), ("BNN++", {}), ("PC", WIDE), ("BNN", {"scale": "tensor"})):
+        inside = ledger_of(pair, device, 20, **how)
+        model = network(device)
+        binarize(model, pair, skip="none", **how)
+        optimizer = sgd(model.parameters())
+        ledger = TrainingLedger((model, optimizer))
+        train(model, optimizer, 20)
+        for a, b in zip(inside.rows(), ledger.rows(), strict=True):
+            assert list(a) == list(COLUMNS)
+            assert a["layer"] == b["layer"]
+            for name in COLUMNS[3:-1]:
+                slack = 1e-12 if name in ("closure_error", "min_D") else 1e-10
+                assert a[name] == pytest.approx(b[name], rel=1e-9, abs=slack), (pair, name)
+        assert "activations" not in ledger.report()
+        assert "the ledger sees weights alone" in inside.report()
+
+
+def test_flips_negative_shares_and_layers_without_a_gradient(device: torch.device) -> None:
+    model = network(device)
+    optimizer = sgd(model.named_parameters(), lr=1.0)
+    quantizer = attach(optimizer, "BNN++")
+    ledger = TrainingLedger(quantizer, every=2)
+    slots, before, flips, shares = quantizer.slots, None, [], []
+    for t in range(6):
+        if t == 4:
+            model[0].weight.requires_grad = False
+        latent = [s.u.clone() for s in slots]
+        if t % 2 == 0:
+            before = [u >= 0 for u in latent]
+        train(model, optimizer, 1)
+        if t % 2:
+            assert before is not None
+            flips.append([int(((s.u >= 0) != b).sum()) for s, b in zip(slots, before, strict=True)])
+            z = [5 * u for u in latent]
+            shares.append([float((2 - x * torch.tanh(x / 2) < 0).double().mean()) for x in z])
+    rows = [r for r in ledger.rows() if r["layer"] != TOTAL]
+    assert [r["flips"] for r in rows[:4]] == [*flips[0], *flips[1]]
+    assert rows[5]["flips"] == flips[2][1]
+    assert [r["negative_backward"] for r in rows[:4]] == pytest.approx([*shares[0], *shares[1]])
+    assert max(shares[1]) > 0
+    assert sum(flips[0]) > 0
+    assert [r["sum_eta"] for r in rows[4:]] == [4, 6]  # frozen after the fourth step
+    assert rows[4]["left"] == rows[2]["left"]
+    assert math.isnan(ledger.now()[-1]["sum_eta"])
+
+
+def test_a_pair_that_is_exchanged_drifts_and_a_loaded_state_begins_anew(device: torch.device) -> None:
+    for every in (1, 5):
+        model = network(device)
+        optimizer = sgd(model.parameters())
+        quantizer = attach(optimizer, "BC")
+        ledger = TrainingLedger(quantizer, every=every)
+        train(model, optimizer, 7)
+        state = optimizer.state_dict()
+        for pair, how in (("PC", WIDE), ("PC", {}), ("BC", {})):
+            quantizer.set(pair, **how)
+            train(model, optimizer, 7)
+            total = ledger.now()[-1]
+            assert total["closure_error"] <= 1e-12, (pair, every)
+            assert total["min_D"] >= -1e-12
+        assert total["drift"] != 0
+        assert total["sum_eta"] == pytest.approx(2.8)
+        optimizer.load_state_dict(state)
+        train(model, optimizer, 3)
+        assert ledger.now()[-1]["sum_eta"] == pytest.approx(0.3)
+        assert ledger.now()[-1]["closure_error"] <= 1e-12
+        assert "began anew 1 times" in ledger.report()
+        quantizer.set(NO_PROX)
+        train(model, optimizer, 2)
+        assert "the account ended when" in ledger.report()
+        assert ledger.now()[-1]["sum_eta"] == pytest.approx(0.3)
+
+
+def test_a_replay_carries_the_last_point_of_the_first_run(device: torch.device) -> None:
+    first = ledger_of("PC", device, 30, **WIDE)
+    last = first.points()
+    model = network(device)
+    optimizer = sgd(model.named_parameters())
+    ledger = TrainingLedger(attach(optimizer, "PC", **WIDE), comparators=("first", last))
+    train(model, optimizer, 30)
+    found = ledger.now()
+    assert [r["comparator"] for r in found] == ["first"] * 3 + ["given"] * 3
+    assert [{k: v for k, v in r.items() if k != "comparator"} for r in found[:3]] == [
+        {k: v for k, v in r.items() if k != "comparator"} for r in first.now()
+    ]
+    for r in found[3:]:
+        assert r["closure_error"] <= 1e-12
+        assert r["D_first"] > 0
+        assert r["D_last"] == pytest.approx(0, abs=1e-12)
+    for bad, message in (
+        ({"0.weight": last["0.weight"]}, "was expected for 2.weight"),
+        ({k: v[:1] for k, v in last.items()}, r"a tensor of shape \(24, 12\) was expected"),
+        ({k: v + 2 for k, v in last.items()}, "comparators with finite r"),
+    ):
+        optimizer = sgd(network(device).named_parameters())
+        quantizer = attach(optimizer, "PC", **WIDE)
+        with pytest.raises(InputError, match=message):
+            TrainingLedger(quantizer, comparators=(bad,))
+
+
+# --------------------------------------------------------------------------- what comes out, and what is refused
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float, int]] = []
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        self.seen.append((tag, value, step))
+
+
+def test_rows_files_writers_and_reports(tmp_path: Path, device: torch.device) -> None:
+    model = network(device)
+    optimizer = sgd(model.parameters())
+    with pytest.warns(UserWarning, match="BNN\\+"):
+        quantizer = attach(optimizer, "BNN+")
+    for layer in (model[0], model[2]):
+        quantize_inputs(layer, PairQuantizer("BC"))
+    ledger = TrainingLedger((model, quantizer), every=2, names={model[0].weight: "hidden"})
+    writer = _Writer()
+    ledger.log_to(writer)
+    train(model, optimizer, 5)
+    path = ledger.write_csv(tmp_path / "ledger.csv")
+    with path.open() as file:
+        read = list(csv.DictReader(file))
+    assert [(r["step"], r["layer"]) for r in read[:2]] == [("2", "hidden"), ("2", "parameter 2 of group 0")]
+    assert [float(r["left"]) for r in read] == [r["left"] for r in ledger.rows()]
+    assert len(writer.seen) == 2 * 3 * (len(COLUMNS) - 4)
+    assert ("ledger/hidden/left", ledger.rows()[0]["left"], 2) in writer.seen
+    text = ledger.report()
+    for part in ("unprincipled", "T = id, P = F", "activations are quantized", "5 steps", "hidden", "every 2 steps"):
+        assert part in text
+    ledger.close()
+    last = ledger.now()
+    train(model, optimizer, 3)
+    assert ledger.now() == last
+    assert ledger.steps == 5
+
+
+def test_what_has_no_ledger_is_refused(device: torch.device) -> None:
+    model = network(device)
+    optimizer = sgd(model.parameters())
+    with pytest.raises(InputError, match="behind a PairQuantizer"):
+        TrainingLedger((model, optimizer))
+    with pytest.raises(InputError, match="source: an InPlace"):
+        TrainingLedger(optimizer)
+    quantizer = attach(optimizer, "BC")
+    for how, message in (
+        ({"every": 0}, "every: an integer"),
+        ({"comparators": ("last",)}, "comparators: 'first' or"),
+        ({"comparators": ()}, "at least one"),
+        ({"names": {model[0].weight: "a", model[2].weight: "a"}}, "different names"),
+    ):
+        with pytest.raises(InputError, match=message):
+            TrainingLedger(quantizer, **how)
+    ledger = TrainingLedger(quantizer)
+    with pytest.raises(InputError, match="has a ledger already"):
+        TrainingLedger(quantizer)
+    with quantizer.hard(), pytest.raises(InputError, match=r"a ledger was called inside hard"):
+        ledger.report()
+    with pytest.raises(InputError, match="add_scalar"):
+        ledger.log_to(print)
+    optimizer = sgd(network(device).parameters())
+    quantizer = attach(optimizer, "BC", method="PQ")
+    with pytest.raises(InputError, match="PQ is not ProxConnect"):
+        TrainingLedger(quantizer)
+    optimizer = sgd(network(device).parameters())
+    with pytest.warns(UserWarning, match="no convergence theorem"):
+        quantizer = attach(optimizer, NO_PROX)
+    with pytest.raises(InputError, match="has no ledger"):
+        TrainingLedger(quantizer)

@@ -1,0 +1,628 @@
+"""The in-place form: against loops written by hand, its state, its refusals, data parallelism, the benchmark."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sympy as sp
+import torch
+from test_benchmarks import loaded
+from torch import Tensor, nn
+from torch.nn import functional
+
+from theory.errors import InputError
+from verify import inplace
+from verify.inplace import InPlace, attach
+from verify.prepared import prepare
+from verify.quantizers import binarize
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+Maker = Callable[[Any], torch.optim.Optimizer]
+WIDE = {"horizontal": sp.Rational(3, 10), "vertical": sp.Rational(2, 5)}
+OPTIMIZERS: dict[str, Maker] = {
+    "SGD": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "Adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "AdamW": lambda p: torch.optim.AdamW(p, lr=0.01),
+}
+
+
+def plain(p: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(p, lr=0.1)
+
+
+def network(device: torch.device, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 5)).to(device, dtype)
+
+
+def data(device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(32, 12, generator=generator, dtype=torch.float64)
+    return x.to(device, dtype), torch.randint(5, (32,), generator=generator).to(device)
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    p = next(model.parameters())
+    x, y = data(p.device, p.dtype)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def weights(model: nn.Module) -> list[Tensor]:
+    return [p for p in model.parameters() if p.dim() > 1]
+
+
+def sign(u: Tensor) -> Tensor:
+    return torch.where(u >= 0, 1.0, -1.0).to(u.dtype)
+
+
+def swish(u: Tensor) -> Tensor:
+    s = torch.sigmoid(5 * u)
+    return 2 * s * (1 + 5 * u * (1 - s)) - 1
+
+
+def swish_slope(u: Tensor) -> Tensor:
+    s = torch.sigmoid(5 * u)
+    return 5 * s * (1 - s) * (4 + 10 * u * (1 - 2 * s))
+
+
+def by_hand(
+    make: Maker,
+    steps: int,
+    device: torch.device,
+    f: Any,
+    b: Any = None,
+    method: str = "PC++",
+    dtype: Any = torch.float32,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """(latent weights, the model's weights) of a loop that copies weights in and out around an ordinary optimizer."""
+    model = network(device, dtype)
+    ps = weights(model)
+    optimizer = make(model.parameters())
+    us = [p.detach().clone() for p in ps]
+    if method == "PQ":
+        us = [f(u) for u in us]
+    x, y = data(device, dtype)
+    for _ in range(steps):
+        with torch.no_grad():
+            for p, u in zip(ps, us, strict=True):
+                p.copy_(f(u) if method == "PC++" else u)
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        with torch.no_grad():
+            for p, u in zip(ps, us, strict=True):
+                assert p.grad is not None
+                if b is not None:
+                    p.grad.mul_(b(u))
+                p.copy_(f(u) if method == "rPC" else u)
+        optimizer.step()
+        us = [f(p.detach()) if method == "PQ" else p.detach().clone() for p in ps]
+    return us, us if method in ("PQ", "rPC") else [f(u) for u in us]
+
+
+def compare(
+    pair: Any, make: Maker, device: torch.device, f: Any, b: Any = None, method: str = "PC++", **how: Any
+) -> float:
+    """The largest difference between in place and by hand, over latent weights and the model's weights."""
+    dtype = how.pop("dtype", torch.float32)
+    us, ws = by_hand(make, 50, device, f, b, method, dtype)
+    model = network(device, dtype)
+    optimizer = make(model.parameters())
+    quantizer = attach(optimizer, pair, method=method, **how)
+    train(model, optimizer, 50)
+    mine = [*quantizer.latents.values(), *weights(model)]
+    return max(float((a.detach() - b).abs().max()) for a, b in zip(mine, [*us, *ws], strict=True))
+
+
+# --------------------------------------------------------------------------- against loops by hand
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_binary_connect_is_the_loop_by_hand_bit_for_bit(name: str, device: torch.device) -> None:
+    assert compare("BC", OPTIMIZERS[name], device, sign) == 0
+
+
+def test_bnn_and_bnn_plus_plus_are_the_surrogates(device: torch.device) -> None:
+    assert compare("BNN", plain, device, sign, lambda u: (u.abs() <= 1).to(u.dtype)) == 0
+    assert compare("BNN++", plain, device, swish, swish_slope, dtype=torch.float64) < 1e-12
+    # the mutant: another backward map is seen
+    assert compare("BNN++", plain, device, swish, lambda u: 1.01 * swish_slope(u), dtype=torch.float64) > 1e-6
+
+
+@pytest.mark.parametrize("method", ["PQ", "rPC"])
+def test_proxquant_and_reverse_proxconnect(method: str, device: torch.device) -> None:
+    def family(u: Tensor) -> Tensor:
+        """PC at the widths 1/4: exact in binary arithmetic."""
+        return sign(u) * (u.abs() + 0.25).clamp(max=1.0)
+
+    assert compare("PC", OPTIMIZERS["SGD"], device, family, method=method) == 0
+    assert compare("BC", plain, device, sign, method=method) == 0
+    other = "rPC" if method == "PQ" else "PQ"
+    us, _ = by_hand(plain, 50, device, sign, None, other)
+    model = network(device)
+    optimizer = plain(model.parameters())
+    attach(optimizer, "BC", method=method)
+    train(model, optimizer, 50)
+    assert any(not torch.equal(u, p) for u, p in zip(us, weights(model), strict=True))
+
+
+def test_scales_belong_to_the_function_and_agree_with_the_parametrization(device: torch.device) -> None:
+    for scale in ("tensor", "channel"):
+        for pair in ("BC", "BNN++"):
+            mine, other = network(device, torch.float64), network(device, torch.float64)
+            optimizer = plain(mine.parameters())
+            quantizer = attach(optimizer, pair, scale=scale)
+            binarize(other, pair, skip="none", scale=scale)
+            train(mine, optimizer, 20)
+            train(other, plain(other.parameters()), 20)
+            for slot, layer in zip(quantizer.slots, (other[0], other[2]), strict=True):
+                assert torch.allclose(slot.w, layer.weight, rtol=1e-12, atol=1e-13)
+                latent = layer.parametrizations.weight.original
+                assert torch.allclose(slot.u, latent, rtol=1e-12, atol=1e-13)
+
+
+def test_other_implementations_of_an_optimizer_give_the_same(device: torch.device) -> None:
+    kinds: list[dict[str, Any]] = [{"foreach": True}, {"foreach": False}, {"fused": True}]
+    for cls in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+        more = [{"capturable": True}] if device.type == "cuda" and cls is not torch.optim.SGD else []
+        for kind in kinds + more:
+
+            def make(p: Any, cls: Any = cls, kind: Any = kind) -> torch.optim.Optimizer:
+                return cls(p, lr=0.01, **kind)
+
+            assert compare("BC", make, device, sign) == 0, (cls, kind)
+
+
+def test_two_groups_their_rates_and_a_scheduler(device: torch.device) -> None:
+    model = network(device, torch.float64)
+    first, second = weights(model)
+    groups = [{"params": [first], "lr": 0.1}, {"params": [second], "lr": 0.01, "quantize": False}]
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
+    quantizer = attach(optimizer, "PC", mu="advance", **WIDE)
+    assert [slot.parameter is first for slot in quantizer.slots] == [True]
+    kept, rates = second.detach().clone(), 0.0
+    for _ in range(5):
+        rates += optimizer.param_groups[0]["lr"]
+        train(model, optimizer, 1)
+        scheduler.step()
+    assert quantizer.slots[0].mu == pytest.approx(1 + rates, abs=1e-15)
+    assert rates < 0.5
+    assert not torch.equal(second, kept)
+    assert float((second.detach() - sign(second.detach())).abs().max()) > 0.1  # left alone
+
+
+def test_mu_advances_as_in_proxconnect(device: torch.device) -> None:
+    """v_t = P_r^{mu_t}(u_t) with the family's P at mu, whose linear pieces get flatter."""
+    from verify.moving import moving
+
+    p = prepare("PC", **WIDE)
+    path = moving(p)
+    model = network(device, torch.float64)
+    us = [q.detach().clone() for q in weights(model)]
+    x, y = data(device, torch.float64)
+    mu = 1.0
+    for _ in range(15):
+        for q, u in zip(weights(model), us, strict=True):
+            q.data.copy_(path.at(mu, u))
+        functional.cross_entropy(model(x), y).backward()
+        us = [u - 0.1 * q.grad for u, q in zip(us, weights(model), strict=True)]
+        for q in model.parameters():
+            if q.dim() < 2:
+                q.data.sub_(0.1 * q.grad)
+            q.grad = None
+        mu += 0.1
+    mine = network(device, torch.float64)
+    optimizer = plain(mine.parameters())
+    quantizer = attach(optimizer, p, mu="advance")
+    train(mine, optimizer, 15)
+    for slot, u in zip(quantizer.slots, us, strict=True):
+        assert torch.allclose(slot.u, u, rtol=0, atol=1e-12)
+        assert torch.allclose(slot.w, path.at(mu, u), rtol=0, atol=1e-12)
+    with pytest.raises(InputError, match="mu advances in ProxConnect\\+\\+ alone"):
+        attach(plain(network(device).parameters()), "PC", method="PQ", mu="advance")
+    with pytest.raises(InputError, match="mu: fixed was expected for BNN\\+"):
+        attach(plain(network(device).parameters()), "BNN+", mu="advance")
+
+
+# --------------------------------------------------------------------------- looking and changing
+
+
+def test_views_show_other_weights_and_put_the_same_bits_back(device: torch.device) -> None:
+    for method, pair in (("PC++", "PC"), ("PQ", "PC"), ("rPC", "PC")):
+        model = network(device)
+        optimizer = plain(model.parameters())
+        quantizer = attach(optimizer, pair, method=method, scale="tensor" if method == "PC++" else None)
+        train(model, optimizer, 3)
+        (slot, _), before = quantizer.slots, [p.detach().clone() for p in weights(model)]
+        s = 1.0 if slot.scale is None else slot.scale
+        u = slot.u.clone()
+        with quantizer.latent():
+            assert torch.equal(slot.parameter, u * s)
+            with pytest.raises(InputError, match="a step was taken inside latent"):
+                optimizer.step()
+            with pytest.raises(InputError, match=r"state_dict\(\) was called inside latent"):
+                optimizer.state_dict()
+        with quantizer.hard():
+            assert torch.equal(slot.parameter, sign(u) * s)
+            with pytest.raises(InputError, match="inside hard"), quantizer.latent():
+                pass
+        with quantizer.quantized():
+            shown = slot.parameter.detach().clone()
+        assert torch.equal(shown, before[0]) == (method != "rPC")
+        assert all(torch.equal(p, b) for p, b in zip(weights(model), before, strict=True))
+        train(model, optimizer, 1)
+
+
+def test_the_pair_is_exchanged_and_a_refused_one_changes_nothing(device: torch.device) -> None:
+    model = network(device)
+    optimizer = plain(model.parameters())
+    quantizer = attach(optimizer, "BNN++")
+    train(model, optimizer, 3)
+    (slot, _), before = quantizer.slots, weights(model)[0].detach().clone()
+    with pytest.raises(InputError, match="sharp"):
+        quantizer.set(sharp=3)
+    assert torch.equal(slot.w, before)
+    quantizer.set(beta=50)
+    assert torch.allclose(slot.w, swish(10 * slot.u), atol=1e-4)
+    assert not torch.equal(slot.w, before)
+    quantizer.set("BC")
+    assert torch.equal(slot.w, sign(slot.u))
+    slot.u.fill_(-0.0)
+    quantizer.refresh()
+    assert torch.equal(slot.w, torch.ones_like(slot.w))
+    quantizer.detach()
+    train(model, optimizer, 1)
+    assert not torch.equal(slot.parameter, sign(slot.parameter))
+    for call in (quantizer.detach, quantizer.set):
+        with pytest.raises(InputError, match="detached"):
+            call()
+    attach(optimizer, "BC")
+
+
+# --------------------------------------------------------------------------- state
+
+
+def _started(device: torch.device, **how: Any) -> tuple[nn.Module, torch.optim.Optimizer, InPlace]:
+    model = network(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    return model, optimizer, attach(optimizer, "PC", **how)
+
+
+@pytest.mark.parametrize("how", [{}, {"scale": "channel"}, {"mu": "advance"}, {"method": "PQ"}, {"method": "rPC"}])
+def test_a_state_goes_on_to_the_same_bits(how: dict[str, Any], device: torch.device) -> None:
+    model, optimizer, quantizer = _started(device, **how)
+    train(model, optimizer, 5)
+    file = io.BytesIO()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    train(model, optimizer, 5)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    other, again, its = _started(device, **how)
+    train(other, again, 2)
+    other.load_state_dict(saved["model"])
+    again.load_state_dict(saved["optimizer"])
+    train(other, again, 5)
+    for a, b in zip(quantizer.slots, its.slots, strict=True):
+        assert torch.equal(a.u, b.u)
+        assert torch.equal(a.w, b.w)
+        assert a.mu == b.mu
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_states_that_do_not_fit_are_refused_and_change_nothing(device: torch.device) -> None:
+    model, optimizer, quantizer = _started(device)
+    train(model, optimizer, 2)
+    good = optimizer.state_dict()
+    bare = {k: v for k, v in good.items() if k != "proxpair"}
+    entry = good["proxpair"][0]
+    u = [t.clone() for t in entry["latents"]]
+    moment = optimizer.state[weights(model)[0]]["exp_avg"].clone()
+
+    def altered(**changes: Any) -> dict[str, Any]:
+        return {**bare, "proxpair": [{**entry, **changes}]}
+
+    for state, message in (
+        (bare, "the state has no latent weights"),
+        (altered(indices=[0]), "latent weights of other parameters"),
+        (altered(latents=u[:1]), "was expected to have 2 latent weights"),
+        (
+            altered(latents=[u[0].T, u[1]]),
+            r"a latent weight of shape \(16, 12\) was expected in the state, not \(12, 16\)",
+        ),
+        (altered(scales=[torch.ones(()), None]), r"a scale of shape None was expected in the state, not \(\)"),
+        (altered(method="PQ"), "the state is of method PQ, and PC\\+\\+ was expected"),
+        (altered(mus=[0.5, 1.0]), "mu >= 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            optimizer.load_state_dict(state)
+    with pytest.raises(ValueError, match="parameter groups"):
+        optimizer.load_state_dict({**altered(latents=[t + 1 for t in u]), "param_groups": []})
+    for slot, was in zip(quantizer.slots, u, strict=True):
+        assert torch.equal(slot.u, was)
+    assert torch.equal(optimizer.state[weights(model)[0]]["exp_avg"], moment)
+    optimizer.load_state_dict(good)
+    train(model, optimizer, 1)
+
+
+# --------------------------------------------------------------------------- defined behaviour
+
+
+def test_gradients_that_are_not_finite(device: torch.device) -> None:
+    for bad in (math.nan, math.inf, -math.inf):
+        for mode in ("raise", "skip", "ignore"):
+            model = network(device)
+            optimizer = torch.optim.SGD(model.named_parameters(), lr=0.1, momentum=0.9)
+            quantizer = attach(optimizer, "BC", nonfinite=mode)
+            train(model, optimizer, 1)
+            before = [p.detach().clone() for p in (*model.parameters(), *quantizer.latents.values())]
+            for p in model.parameters():
+                p.grad = torch.ones_like(p)
+            grad = weights(model)[1].grad
+            assert grad is not None
+            grad.view(-1)[7] = bad
+            if mode == "raise":
+                with pytest.raises(InputError, match=r"the gradient of 2\.weight is not finite"):
+                    optimizer.step()
+            else:
+                optimizer.step()
+            after = [*model.parameters(), *quantizer.latents.values()]
+            same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+            assert all(same) if mode != "ignore" else not any(same)
+            assert quantizer.skipped == (mode == "skip")
+            assert weights(model)[1].grad is grad
+            train(model, optimizer, 1)
+    model = network(device)
+    optimizer = plain(model.parameters())
+    attach(optimizer, "BC")
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 1e30)  # finite, but not the norm in float32
+    optimizer.step()
+
+
+def test_frozen_missing_tied_and_small_parameters(device: torch.device) -> None:
+    tied = nn.Linear(6, 6, bias=False).to(device)
+    model = nn.Sequential(tied, nn.Linear(6, 6).to(device), tied)
+    extra = [nn.Parameter(torch.full(shape, 0.5, device=device)) for shape in ((), (0,), (3, 0))]
+    optimizer = plain([*model.parameters(), *extra])
+    named = [*model.named_parameters(remove_duplicate=False), *[(f"extra {i}", p) for i, p in enumerate(extra)]]
+    quantizer = attach(optimizer, "BC", params=named)
+    assert [s.name for s in quantizer.slots] == ["0.weight", "1.weight", "1.bias", "extra 0", "extra 1", "extra 2"]
+    second, bias = model[1].weight, model[1].bias
+    second.grad, second.requires_grad = torch.ones_like(second), False
+    before = [quantizer.slot(p).u.clone() for p in (second, bias, tied.weight, extra[0])]
+    for p in (tied.weight, *extra):
+        p.grad = torch.ones_like(p)
+    optimizer.step()  # bias has no gradient
+    after = [quantizer.slot(p).u for p in (second, bias, tied.weight, extra[0])]
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, True, False, False]
+    assert second.grad is not None
+    assert extra[0].item() == 1
+    model(torch.ones(2, 6, device=device))
+    optimizer.add_param_group({"params": []})
+    optimizer.step()
+
+
+def test_closures_are_evaluated_at_the_quantized_weights(device: torch.device) -> None:
+    model = network(device)
+    optimizer = plain(model.parameters())
+    attach(optimizer, "BC")
+    x, y = data(device)
+    seen = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), y)
+        loss.backward()
+        seen.append(set(weights(model)[0].detach().flatten().tolist()))
+        return loss
+
+    assert optimizer.step(closure) is not None
+    assert optimizer.step(closure=closure) is not None
+    assert seen == [{-1.0, 1.0}] * 2
+
+    class Twice(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            closure()
+            return closure()
+
+    model = network(device)
+    optimizer = Twice(model.parameters(), lr=0.1)
+    attach(optimizer, "BC")
+    with pytest.raises(InputError, match="more than once a step"):
+        optimizer.step(closure)
+    # a step that ended by an exception leaves latent weights in the model until the next call
+    train_later = weights(model)[0]
+    optimizer.state_dict()
+    assert set(train_later.detach().flatten().tolist()) == {-1.0, 1.0}
+
+
+def test_gradient_scalers_work_and_skip(device: torch.device) -> None:
+    for kind in ({}, {"fused": True}):
+        for method in ("PC++", "rPC"):
+            model = network(device)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, **kind)
+            quantizer = attach(optimizer, "BC", method=method)
+            scaler = torch.amp.GradScaler(device.type, init_scale=2.0**40)
+            x, y = data(device)
+            moved = []
+            for i in range(4):
+                optimizer.zero_grad()
+                before = quantizer.slots[0].u.clone()
+                loss = functional.cross_entropy(model(x), y) * (math.inf if i == 1 else 1.0)
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+                moved.append(not torch.equal(before, quantizer.slots[0].u))
+            assert moved == [True, False, True, True], (kind, method)
+            assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_what_cannot_be_attached_is_refused(device: torch.device) -> None:
+    def of(p: Tensor, **how: Any) -> InPlace:
+        return attach(torch.optim.SGD([p], lr=0.1), how.pop("pair", "BC"), **how)
+
+    w = nn.Parameter(torch.ones(3, 2, device=device))
+    for how, message in (
+        ({"method": "XY"}, "method: one of PC\\+\\+, PQ, rPC was expected"),
+        ({"scale": "row"}, "scale: one of None, tensor, channel was expected"),
+        ({"mu": "grows"}, "mu: one of"),
+        ({"nonfinite": "warn"}, "nonfinite: one of"),
+        ({"params": w}, "an iterable of parameters"),
+        ({"params": [nn.Parameter(w.detach())]}, "in no group of the optimizer"),
+        ({"params": []}, "at least one parameter"),
+        ({"params": ["w"]}, "not str"),
+        ({"pair": "x*(1 - x**2) ; 1", "method": "PQ"}, "needs a proximal map"),
+        ({"pair": "no such pair"}, "no such pair"),
+        ({"pair": prepare("BC"), "levels": [-1, 1]}, "has its parameters and levels already"),
+    ):
+        with pytest.raises(InputError, match=message):
+            of(w, **how)
+    for p, message in (
+        (nn.Parameter(torch.ones(2, 2, dtype=torch.int64), requires_grad=False), "float32 or float64 was expected"),
+        (nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16)), "float32 or float64 was expected"),
+        (nn.Parameter(torch.full((2, 2), math.nan)), "not finite"),
+        (nn.Parameter(torch.ones(2, 2, device="meta")), "an ordinary dense tensor"),
+        (nn.Parameter(torch.ones(2)), "no parameter with two or more axes"),
+    ):
+        with pytest.raises(InputError, match=message):
+            of(p)
+    with pytest.raises(InputError, match=r"torch\.optim\.Optimizer was expected"):
+        attach("SGD", "BC")
+    with pytest.raises(InputError, match="LBFGS"):
+        attach(torch.optim.LBFGS([w]), "BC")
+    alone = torch.optim.SGD([{"params": [w], "quantize": False}], lr=0.1)
+    with pytest.raises(InputError, match="quantize=False"):
+        attach(alone, "BC", params=[w])
+    shared = torch.optim.SGD([w, nn.Parameter(w.data)], lr=0.1)
+    with pytest.raises(InputError, match="share memory"):
+        attach(shared, "BC")
+    assert bool((w == 1).all())
+    with pytest.warns(UserWarning, match="BNN\\+ is unprincipled"):
+        gone = of(w, pair="BNN+")
+    assert not gone.attached  # its optimizer is gone, so another may follow
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    assert attach(optimizer, "BC").attached
+    with pytest.raises(InputError, match="attached to a quantizer already"):
+        attach(optimizer, "BC")
+
+
+def test_parameters_changed_by_others_and_sparse_gradients_are_refused(device: torch.device) -> None:
+    def started() -> tuple[nn.Module, torch.optim.Optimizer]:
+        model = network(device)
+        optimizer = plain(model.parameters())
+        attach(optimizer, "BC")
+        return model, optimizer
+
+    model, optimizer = started()
+    weights(model)[0].data = weights(model)[0].data.clone()
+    with pytest.raises(InputError, match="replaced, resized or moved"):
+        train(model, optimizer, 1)
+    model, optimizer = started()
+    weights(model)[0].data = torch.ones(2, 2, device=device)
+    with pytest.raises(InputError, match="replaced, resized or moved"):
+        optimizer.step()
+    model, optimizer = started()
+    model.load_state_dict(network(device).state_dict())
+    with pytest.raises(InputError, match="written to since the last step"):
+        train(model, optimizer, 1)
+    embedding = nn.Embedding(5, 3, sparse=True, device=device)
+    optimizer = plain(embedding.parameters())
+    attach(optimizer, "BC")
+    embedding(torch.tensor([1, 2], device=device)).sum().backward()
+    before = embedding.weight.detach().clone()
+    with pytest.raises(InputError, match="a dense gradient was expected"):
+        optimizer.step()
+    assert torch.equal(embedding.weight, before)
+
+
+# --------------------------------------------------------------------------- several processes
+
+
+def _parallel(rank: int, folder: str) -> None:
+    import torch.distributed as dist
+
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.manual_seed(rank)
+    model = nn.parallel.DistributedDataParallel(_start_of_processes())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    quantizer = attach(optimizer, "BNN++")
+    x, y = data(torch.device("cpu"), torch.float64)
+    for _ in range(20):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x[rank::2]), y[rank::2]).backward()
+        optimizer.step()
+    torch.save(list(quantizer.latents.values()), Path(folder) / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+    os._exit(0)  # the result is written; how the interpreter takes gloo's threads down is no part of the test
+
+
+def _start_of_processes() -> nn.Module:
+    return network(torch.device("cpu"), torch.float64)
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_parallel, (str(tmp_path),), nprocs=2)
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+    model = _start_of_processes()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    quantizer = attach(optimizer, "BNN++")
+    train(model, optimizer, 20)
+    for mine, first, second in zip(quantizer.latents.values(), *found, strict=True):
+        assert torch.equal(first, second)
+        assert float((mine - first).abs().max()) <= 1e-9
+        assert torch.equal(sign(mine), sign(first))
+
+
+# --------------------------------------------------------------------------- the benchmark
+
+
+def test_the_benchmark_of_a_step_runs_and_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    module = loaded("step")
+    assert module.main(["--quick", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in found["batches"]["128"]}
+    assert rows["SGD"]["ratio"] == 1
+    assert {"BC in place", "PC in place", "BNN++ in place", "BC as a parametrization"} <= set(rows)
+    assert all(row["seconds"] > 0 and row.get("floor", 1) >= 1 for row in rows.values())
+    assert "extra" in rows["BC in place, ledger"]
+    assert found["command"].endswith("--quick --json --device cpu")
+    assert found["weights"] == 784 * 1024 + 1024 * 1024 + 1024 * 10
+    assert "BC in place" in module.table(found)
+
+
+def test_blocks_cover_a_long_tensor(device: torch.device) -> None:
+    """B < 0 and the product, past the length of one block."""
+    p = nn.Parameter(torch.linspace(-1, 1, inplace._BLOCK + 1000, device=device).view(1, -1))
+    optimizer = torch.optim.SGD([p], lr=1.0)
+    quantizer = attach(optimizer, "BNN++")
+    (slot,) = quantizer.slots
+    u = slot.u.clone()
+    p.grad = torch.ones_like(p)
+    slot.counting = True
+    optimizer.step()
+    slope = swish_slope(u.double())
+    assert torch.allclose((u - slot.u).double(), slope, rtol=1e-5, atol=1e-6)
+    assert slot.negative == int((slope < 0).sum())

@@ -468,6 +468,8 @@ def test_files_are_written_whole(tmp_path: Path) -> None:
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff")
     with pytest.raises(InputError, match="cannot be written"):
+        write_bytes(tmp_path / "a\0b", b"")
+    with pytest.raises(InputError, match="cannot be written"):
         write_text(tmp_path / "file" / "below", "x")
     with pytest.raises(InputError, match="cannot be written"):
         write_text(tmp_path, "x")

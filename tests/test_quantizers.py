@@ -757,6 +757,7 @@ def test_packed_files_give_the_hard_network_bit_for_bit(
     x, into = torch.randn(3, 2, 9, device=device), Small().to(device).eval()
     assert round_trip(model, tmp_path / "a.npz", into, x)
     again = save_packed(copy.deepcopy(into), tmp_path / "b.npz")
+    assert not any(m.training for m in into.modules())
     assert torch.equal(load_packed(again, Small().to(device).eval())(x), into(x))
 
 
@@ -995,7 +996,7 @@ def test_checkpoints_are_whole_or_refused(tmp_path: Path) -> None:
     optimizer.load_state_dict(load_checkpoint(path)["optimizer"])
     whole = path.read_bytes()
     torch.save({"a": 1}, tmp_path / "foreign")
-    torch.save({"a": Path("x")}, tmp_path / "objects")
+    torch.save({"format": packing._CHECKPOINT, "parts": {"a": Path("x")}}, tmp_path / "objects")
     deflated = io.BytesIO()
     with zipfile.ZipFile(path) as given, zipfile.ZipFile(deflated, "w", zipfile.ZIP_DEFLATED) as made:
         for name in given.namelist():

@@ -39,8 +39,9 @@ def write_together(files: Mapping[str | Path, bytes]) -> None:
             for temporary, _ in waiting:
                 Path(temporary).unlink(missing_ok=True)
             raise
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(target)[:200]!r} cannot be written ({reason})") from None
 
 
 def write_bytes(path: str | Path, data: bytes) -> Path:

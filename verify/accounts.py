@@ -869,7 +869,7 @@ class TrainingLedger:
         width = max(width, len(TOTAL), 5)
         lines = [
             f"{names} ({grades}), mu {'advances' if advance else 'fixed'}, {self.steps} steps, "
-            f"{len(self._layers)} layers; it certifies {'f o T + r' if advance else 'f o T'}",
+            f"{len(self._layers)} layers; the identity speaks of {'f o T + r' if advance else 'f o T'}",
         ]
         shown = ("left", "D_first", "D_last", "D_sum", "closure_error", "residual", "min_D")
         for k, comparator in enumerate(self.comparators):

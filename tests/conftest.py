@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,3 +25,14 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     from verify.networks import pick_device
 
     return pick_device(request.config.getoption("--device"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch with one thread: sums are added in one order, and two test processes do not get in each other's way."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,7 @@ from verify.inplace import InPlace, attach
 from verify.prepared import prepare
 from verify.quantizers import binarize
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 Maker = Callable[[Any], torch.optim.Optimizer]
@@ -582,7 +576,6 @@ def _start_of_processes() -> nn.Module:
     return network(torch.device("cpu"), torch.float64)
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_parallel, (str(tmp_path),), nprocs=2)
     found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import sys
 from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +16,7 @@ import sympy as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_benchmarks import loaded
 
 from theory.catalogue import CATALOGUE, PROX_LIBRARY, TRANSFORM_LIBRARY
 from theory.errors import InputError, Undecided
@@ -29,6 +26,8 @@ from theory.parser import parse
 from verify import kernels
 from verify.kernels import _BLOCK, Kernel, _Builder, _classes, _Program, _steps, _uniform, both, kernel
 from verify.lowering import lower
+from verify.prepared import resolved
+from verify.quantizers import uniform_pair
 
 torch.set_num_threads(1)
 
@@ -36,19 +35,7 @@ TYPES = (torch.float32, torch.float64)
 EXACT = ("identity", "constant", "levels", "uniform", "piecewise linear")
 
 
-def loaded() -> ModuleType:
-    """benchmarks/kernels.py as a module: its inputs, its bound and its Arb values are used here too."""
-    path = Path(__file__).resolve().parent.parent / "benchmarks" / "kernels.py"
-    spec = importlib.util.spec_from_file_location("benchmarks_kernels", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-BENCHMARK = loaded()
+BENCHMARK = loaded("kernels")  # its inputs, its bound and its Arb values are used here too
 _TEXTS = {
     "irrational breaks": "Piecewise((-1, x < -sqrt(2)), (x, x < pi), (2, True))",
     "a third": "Piecewise((1, x < 1/3), (7, x == 1/3), (2, True))",
@@ -200,10 +187,10 @@ def test_bad_input_is_refused() -> None:
     for bad in (torch.arange(3), torch.zeros(2, dtype=torch.float16), [1.0]):
         for call in (k, k.pure, pair, pair.pure):
             with pytest.raises(InputError, match="float32 or float64"):
-                call(bad)  # type: ignore[arg-type]
+                call(bad)
     for out in (torch.zeros(2), torch.zeros(3, dtype=torch.float64), 1.0):
         with pytest.raises(InputError, match="out: a tensor of x's type, shape and device"):
-            k(torch.zeros(3), out)  # type: ignore[arg-type]
+            k(torch.zeros(3), out)
 
 
 def test_pure_is_compiled_as_one_graph() -> None:
@@ -414,3 +401,57 @@ class _Off:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return self.kernel(x) * (1 + 1e-6)
+
+
+# --------------------------------------------------------------------------- lines that jump, and the ends of hypot
+
+
+def family_points(m: PiecewiseMap, dtype: torch.dtype) -> torch.Tensor:
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    marks = np.array([to_float(b) for b in m.breaks], dtype=kind)
+    near = [np.nextafter(marks, kind(np.inf)), marks, np.nextafter(marks, kind(-np.inf))]
+    info = np.finfo(kind)
+    ends = np.array([0, -0.0, np.inf, -np.inf, info.max, info.min, info.tiny, -info.tiny], dtype=kind)
+    return torch.from_numpy(np.concatenate([*near, ends, np.linspace(-2, 2, 997, dtype=kind)]))
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([1, 2]), st.integers(0, 9), st.integers(0, 9), st.sampled_from([8, 9, 20]))
+def test_the_family_is_the_exact_map_at_ties_and_ends(bits: int, flat: int, jump: int, parts: int) -> None:
+    h = sp.Integer(2**bits - 1) * parts
+    m = resolved(uniform_pair(bits, flat / h, jump / h).forward)
+    for dtype in TYPES:
+        x = family_points(m, dtype)
+        found, wanted = kernel(m)(x), lower(m, "torch")(x)
+        gap = (found - wanted).abs().nan_to_num(0.0)  # infinities that agree
+        assert bool((gap <= 2 * torch.finfo(dtype).eps * wanted.abs().clamp(min=1e-3)).all()), (bits, h, flat, jump)
+        assert not bool(torch.signbit(found[found == 0]).any())
+
+
+def test_a_clamp_of_jumping_lines_is_refused_where_it_would_be_wrong() -> None:
+    """The family of PC is clamp(x + 1/4 sign(x), -1, 1); with an end that the line jumps to or passes it is not."""
+    right = "Piecewise((-1, x < -3/4), (x - 1/4, x < 0), (x + 1/4, x <= 3/4), (1, True))"
+    jumps = "Piecewise((-1, x < -3/4), (x - 1/4, x < 0), (x + 1/4, x < 1/2), (1, True))"
+    passes = "Piecewise((-1, x < -3/4), (x - 1/4, x < 0), (x + 1/4, x <= 1), (1, True))"
+    falls = "Piecewise((-1, x < -3/4), (x + 1/4, x < 0), (x - 1/4, x <= 5/4), (1, True))"
+    for text, taken in ((right, True), (jumps, False), (passes, False), (falls, False)):
+        m = parse(text)
+        for dtype in TYPES:
+            b = _Builder(dtype)
+            assert (kernels._clamped_steps(b, _classes(m, dtype)) is not None) == taken, text
+            x = family_points(m, dtype)
+            assert kernel(m)(x).tolist() == lower(m, "torch")(x).tolist(), text
+
+
+def test_hypot_is_kept_from_the_largest_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device whose hypot overflows below the largest float would turn the limit 1 of x/sqrt(1 + x^2) into 0."""
+    m = parse("x/sqrt(1 + x**2)")
+    for sooner in (True, False):
+        if not sooner:
+            monkeypatch.setattr(kernels, "_short_of_overflow", lambda b, form, ref, low, high: ref)
+        ops = Kernel(m)._programs[torch.float64].ops
+        (clamp,) = [op for op in ops if op.name == "clamp"]
+        assert (max(a for a in clamp.args if isinstance(a, float)) < 1e308) == sooner
+    assert kernel(m)(torch.tensor([math.inf, 1e308, -math.inf], dtype=torch.float64)).tolist() == [1, 1, -1]
+    # a map that still falls there keeps its range
+    assert float(kernel(parse("1/sqrt(1 + x**2)"))(torch.tensor(1.7e308, dtype=torch.float64))) == 1 / 1.7e308

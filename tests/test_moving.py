@@ -88,7 +88,7 @@ WRONG: dict[str, Callable[[float], float]] = {
 def test_a_wrong_mu_is_seen(law: str) -> None:
     for name in PROX_LIBRARY:
         moved = library(name)[2]
-        caught = off(name, lambda mu, u, moved=moved: moved.at(WRONG[law](mu), u))  # type: ignore[misc]
+        caught = off(name, lambda mu, u, moved=moved: moved.at(WRONG[law](mu), u))
         assert bool(caught) == (moved.kind != "fixed"), name
 
 
@@ -322,7 +322,7 @@ def test_a_schedule_goes_on_from_its_state() -> None:
     other = PairSchedule(Holder(), "beta", 1, 3, 10)
     for state in (other.state_dict(), {}, {**first.state_dict(), "done": -1}, None, {**first.state_dict(), "steps": 9}):
         with pytest.raises(InputError, match=r"of another schedule|was expected"):
-            second.load_state_dict(state)  # type: ignore[arg-type]
+            second.load_state_dict(state)
     assert (second.done, second.value, len(b.seen)) == (4, sp.Rational(14, 10), 3)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -366,7 +367,7 @@ def test_proxquant_and_reverse_proxconnect_take_the_steps_of_their_formulas(digi
         def by_hand(rule: str, start: networks.Parameters = start, steps: int = steps) -> torch.Tensor:
             u = start.latent[0].clone()
             free = [start.output[0].double(), *(b[0].double() for b in start.biases)]
-            prox = lambda x: _family(x, 0.495)  # noqa: E731
+            prox = partial(_family, width=0.495)
             u = prox(u) if rule == "PQ" else u
             for t in range(steps):
                 eta = train.STEP * (1 + np.cos(np.pi * t / steps)) / 2

@@ -57,7 +57,7 @@ def tie_results(tie: Tie, ours: Any) -> tuple[float, float]:
         if how == "half way":
             plan = relaxing(0, 10) if name == "ProxBinaryRelax" else annealing(0, 10)
             ours = prox_map("BinaryRelax" if name == "ProxBinaryRelax" else "PARQ-binary", plan, cells=True)
-        return tuple(applied(m, p, Q, step, dim=dim).item() for m in (of(name, *args), ours))  # type: ignore[return-value]
+        return tuple(applied(m, p, Q, step, dim=dim).item() for m in (of(name, *args), ours))
     weights = torch.tensor(tie.weights)
     made = of(name, ternary_multiplier=1) if (name, tie.bits) == ("LSBQuantizer", 0) else of(name)
     q, Q = made.quantize(weights, tie.bits)
@@ -303,7 +303,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
     for ours, why in (
         (prox_map("PARQ"), "PARQ: Q divided by its scale is not -1, 0, 1"),
         (prox_map("BC"), "BC has 2 levels, and Q has 3"),
-        (prox_map("BC", lambda _: "soft"), "plan: parameters, 'hard' or None"),  # type: ignore[arg-type,return-value]
+        (prox_map("BC", lambda _: "soft"), "plan: parameters, 'hard' or None"),
         (prox_map("BinaryRelax", lambda _: {"theta": 3.0}, cells=True), "must be monotone"),
         (prox_map("BinaryRelax", lambda _: {"theta": math.nan}), "finite number"),
         (prox_map("BinaryRelax", lambda _: {"beta": 0.5}), "unknown parameter"),
@@ -324,14 +324,14 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
         (lambda: prox_map("PARQ", [(3, None), (3, {})]), "increasing steps"),
         (lambda: prox_map("PARQ", []), "increasing steps"),
         (lambda: prox_map("BC", levels=[1]), "two or more different"),
-        (lambda: prox_map(3), "a pair, the name of one"),  # type: ignore[arg-type]
-        (lambda: projection("even"), "ties: 'up' or 'down'"),  # type: ignore[arg-type]
+        (lambda: prox_map(3), "a pair, the name of one"),
+        (lambda: projection("even"), "ties: 'up' or 'down'"),
         (lambda: relaxing(5, 5), "anneal_start < anneal_end"),
         (lambda: annealing(0, 5, -1), "steepness"),
         (lambda: annealing(0, 5, 10, 0.6), "anneal_center"),
     ):
         with pytest.raises(InputError, match=why):
-            make()  # type: ignore[no-untyped-call]
+            make()
 
 
 def test_without_torchao_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +353,7 @@ def test_plans_are_functions_tables_or_fixed() -> None:
         ([(1, {"theta": 0.25}), (2, "hard")], [2.0, 1.75, 1.0]),
         (lambda t: {"theta": t / 2}, [2.0, 1.5, 1.0]),
     ):
-        ours = prox_map("BinaryRelax", plan)  # type: ignore[arg-type]
+        ours = prox_map("BinaryRelax", plan)
         assert [applied(ours, [2.0], [-1.0, 1.0], t).item() for t in range(3)] == want
     theirs, ours = of("ProxPARQ", 1, 3), prox_map("PARQ-binary", annealing(1, 3), cells=True)
     p, Q = torch.zeros(2), torch.tensor([-1.0, 1.0])
@@ -442,3 +442,16 @@ def test_verdicts_by_hand(name: str) -> None:
     assert "torchao.prototype.parq" in entry.source
     if name == "PARQ-binary":
         assert decide(entry.pair(inverse=sp.Integer(1))).convex is True
+
+
+def test_the_greedy_two_bit_levels_are_not_monotone_where_the_second_scale_is_larger() -> None:
+    """One weight far out: the mean of what one bit leaves exceeds the mean, and LSBQuantizer's map falls at 0."""
+    from torchao.prototype.parq.quant import LSBQuantizer
+
+    p = torch.tensor([-0.1, 0.1, 0.2, -0.2, 0.1, -0.1, 8.0, 0.3])
+    q, levels = LSBQuantizer().quantize(p, 2)
+    order = p.argsort()
+    assert bool((q[order].diff() < -0.1).any())
+    assert len(levels) == 4
+    even = torch.tensor([-1.1, 1.1, 0.4, -0.4, 0.9, -0.9])
+    assert bool((LSBQuantizer().quantize(even, 2)[0][even.argsort()].diff() >= 0).all())

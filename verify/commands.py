@@ -168,26 +168,107 @@ def train(
         list[str] | None,
         typer.Option("--pair", help="A catalogue name, or 'FORWARD ; BACKWARD' as expressions in x; may be repeated."),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set, at least 1.")] = 40,
-    seeds: Annotated[int, typer.Option("--seeds", help="Number of networks per method, at least 1.")] = 3,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Passes over the training set, at least 1: 40 without it.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help="Number of networks per method, at least 1: 3 without it.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="First seed; the others follow it.")] = 0,
     replay: Annotated[
         bool, typer.Option("--replay", help="A second run of each ledger, with the comparator w = v_T.")
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="The experiments of a profile instead: quick (digits), or full (hours)."),
+    ] = None,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option("--experiment", metavar="NAME", help="With --profile: this experiment of it; may be repeated."),
+    ] = None,
+    data_dir: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data-dir", metavar="DIR", help="With --profile: a folder with CIFAR-10 or MNIST files; may be repeated."
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", help="With --profile: processes that train networks.")] = 1,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    out: Annotated[Path, typer.Option("--out", help="Folder for networks/*.csv.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for networks/.")] = Path("out"),
 ) -> None:
-    """Train small networks on handwritten digits with quantized weights, ledger on, and write CSV.
+    """Train small networks with quantized weights, ledger on, and write CSV: on digits, or a whole profile.
 
     Accuracies are means and standard deviations over the seeds, on the test set, in percent. A pair
     that the theory does not cover is trained all the same, with a warning that gives its witness.
+    With --profile learning rates are chosen on a validation split, differences get paired tests, and
+    a killed run goes on from where it was when the same command is given again, to the same bytes.
 
     Example: proxpair train BC BNN++ --epochs 5
     """
+    from theory.errors import InputError
+
+    of_digits = {"--pair": pair, "--epochs": epochs, "--seeds": seeds, "--replay": replay or None}
+    of_profiles = {"--experiment": experiment, "--data-dir": data_dir, "--jobs": None if jobs == 1 else jobs}
+    refused = next((k for k, v in (of_digits if profile else of_profiles).items() if v is not None), None)
+    if refused is not None:
+        raise InputError(f"{refused} {'does not go with' if profile else 'needs'} --profile")
+    if profile is not None:
+        _profile(profile, methods or (), experiment or (), seed, device, data_dir or (), jobs, out)
+        return
+    _digits(
+        [*(methods or ()), *(pair or ())],
+        40 if epochs is None else epochs,
+        3 if seeds is None else seeds,
+        seed,
+        replay,
+        device,
+        out,
+    )
+
+
+def _profile(
+    profile: str,
+    methods: Sequence[str],
+    experiments: Sequence[str],
+    seed: int,
+    device: str,
+    data_dirs: Sequence[str],
+    jobs: int,
+    out: Path,
+) -> None:
+    """`train --profile`: one line per experiment and method."""
+    from theory.console import progress
+    from verify import campaign
+    from verify.train import check_arguments
+
+    check_arguments(seed, 1, 1)
+    chosen = campaign.chosen(profile, experiments, methods)
+    place = campaign.Place(out, profile, seed, device, tuple(data_dirs), jobs)
+    said = ["proxpair train", *methods, "--profile", profile]
+    said += [part for name in experiments for part in ("--experiment", name)]
+    with progress() as bar:
+        task = bar.add_task(profile, total=None)
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        folder = campaign.run_profile(place, chosen, advance, " ".join([*said, "--seed", str(seed)]))
+    summary, _ = campaign.tabulate(folder)
+    typer.echo(f"{'experiment':<22}{'method':<14}{'verdict':<14}{'rate':>6}{'hardened':>16}{'soft':>16}")
+    for row in summary:
+        c = dict(zip(campaign.SUMMARY, row, strict=True))
+        hard = f"{100 * c['test_mean']:.2f} ± {100 * c['test_sd']:.2f}"
+        soft = f"{100 * c['soft_mean']:.2f} ± {100 * c['soft_sd']:.2f}"
+        typer.echo(f"{c['experiment']:<22}{c['method']:<14}{c['verdict']:<14}{c['rate']:>6g}{hard:>16}{soft:>16}")
+    typer.echo(f"written to {folder}; which differences are real is in paired.csv")
+
+
+def _digits(methods: Sequence[str], epochs: int, seeds: int, seed: int, replay: bool, device: str, out: Path) -> None:
+    """`train` without a profile: one line per method."""
     from theory.console import progress
     from verify import train as experiment
 
-    chosen = [*(methods or ()), *(pair or ())] or list(experiment.METHODS)
+    chosen = list(methods) or list(experiment.METHODS)
     with progress() as bar:
         results = experiment.run(out, seed, seeds, epochs, chosen, device, bar, replay)
     for r in results:

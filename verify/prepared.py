@@ -24,13 +24,14 @@ from theory.errors import InputError, Undecided
 from theory.exact import X, as_exact, compare, equal
 from theory.files import write_bytes
 from theory.maps import PiecewiseMap
-from theory.pairs import GRADES, QuantizerPair, Verdict, Witness
+from theory.pairs import GRADES, Decomposition, QuantizerPair, Verdict, Witness
+from theory.synthesis import Synthesized
 from theory.trees import expression_of, map_of, map_tree, tree_of
 from verify.proxconnect import minimising
 from verify.runs import pair_spec
 
-PairLike = str | QuantizerPair | Path
-"""A catalogue name, FORWARD ; BACKWARD as expressions in x, a `QuantizerPair`, or the path of a prepared one."""
+PairLike = str | QuantizerPair | Synthesized | Path
+"""A catalogue name, FORWARD ; BACKWARD as expressions in x, a pair as maps or synthesized, or a prepared one's path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +156,18 @@ _Ledger = tuple[PiecewiseMap | None, PiecewiseMap | None, PiecewiseMap | None, P
 _NONE: _Ledger = (None, None, None, None)
 
 
-def _ledger(pair: QuantizerPair, verdict: Verdict) -> tuple[_Ledger, str]:
-    """(P, r, T, t) of the ledger and the note; all None where there is none."""
+def _parts(d: Decomposition | None) -> _Ledger:
+    """(P, r, T, t) of a decomposition. Its smallest r is finite on the hull of P's range, where a moving P stays."""
+    return _NONE if d is None else (d.prox, d.regularizer.smallest, d.transform, d.slope)
+
+
+def _ledger(pair: QuantizerPair, verdict: Verdict, made_from: _Ledger) -> tuple[_Ledger, str]:
+    """(P, r, T, t) of the ledger and the note; all None where there is none. Those it was made from, if any."""
     if verdict.principled:
-        d = verdict.decomposition
-        if d is None or d.prox is None or d.transform is None or d.slope is None or d.regularizer.smallest is None:
+        prox, r, transform, slope = _parts(verdict.decomposition) if made_from == _NONE else made_from
+        if prox is None or transform is None or slope is None or r is None:
             return _NONE, "no ledger: the decomposition has no closed form"
-        # the smallest r is finite on the hull of P's range, where a moving P has been and will be
-        r = d.regularizer.smallest
-        return (resolved(minimising(d.prox, r)), r, d.transform, d.slope), ""
+        return (resolved(minimising(prox, r)), r, transform, slope), ""
     own = decide(QuantizerPair(pair.forward, PiecewiseMap.of(1)))
     if own.decomposition is None:
         return _NONE, f"no ledger: F is not shown to be a proximal map ({own.reason})"
@@ -178,7 +182,7 @@ def _ledger(pair: QuantizerPair, verdict: Verdict) -> tuple[_Ledger, str]:
 
 
 @lru_cache(maxsize=512)
-def _prepared(pair: QuantizerPair, levels: tuple[Any, ...] | None) -> Prepared:
+def _prepared(pair: QuantizerPair, levels: tuple[Any, ...] | None, made_from: _Ledger = _NONE) -> Prepared:
     for what, m in (("forward", pair.forward), ("backward", pair.backward)):
         if m.windowed:
             raise InputError(f"{pair.name or 'the pair'}: its {what} map has infinitely many breakpoints")
@@ -186,7 +190,7 @@ def _prepared(pair: QuantizerPair, levels: tuple[Any, ...] | None) -> Prepared:
     forward = resolved(pair.forward)
     source: _Ledger = _NONE
     try:
-        source, note = _ledger(pair, verdict)
+        source, note = _ledger(pair, verdict, made_from)
     except Undecided as question:
         note = f"no ledger: whether P = F is not settled ({question})"
     chosen = default_levels(forward) if levels is None else levels
@@ -196,6 +200,8 @@ def _prepared(pair: QuantizerPair, levels: tuple[Any, ...] | None) -> Prepared:
 def prepare(pair: PairLike, levels: Sequence[Any] | None = None, **parameters: Any) -> Prepared:
     """The pair ready for training; ``parameters`` are exact values of a catalogued pair's parameters.
 
+    A pair has many decompositions. The ledger of a synthesized one uses the T, P and r that it was made from, so
+    that pairs of one P along a schedule share its range; for others it is the one that `decide` finds.
     ``levels``: what weights are hardened to; without it `default_levels`. A path is a file of
     `save_prepared`. On a machine without python-flint, which decides nothing, catalogue names at
     their default parameters are looked up in the pairs that ship with the package.
@@ -214,14 +220,16 @@ def prepare(pair: PairLike, levels: Sequence[Any] | None = None, **parameters: A
         chosen = _increasing([as_exact(q, "a level: an exact number") for q in levels])
         if len(chosen) < 2 or any(equal(a, b) for a, b in pairwise(chosen)):
             raise InputError("levels: two or more different exact numbers were expected")
+    if isinstance(pair, Synthesized) and not parameters:
+        return _prepared(pair.pair, chosen, _parts(pair.decomposition))
     return _prepared(_made(pair, parameters), chosen)
 
 
-def _made(pair: str | QuantizerPair, parameters: Mapping[str, Any]) -> QuantizerPair:
-    if isinstance(pair, QuantizerPair):
+def _made(pair: str | QuantizerPair | Synthesized, parameters: Mapping[str, Any]) -> QuantizerPair:
+    if isinstance(pair, QuantizerPair | Synthesized):
         if parameters:
             raise InputError("parameters belong to a pair of the catalogue; this one was given as maps")
-        return pair
+        return pair if isinstance(pair, QuantizerPair) else pair.pair
     spec = pair_spec(pair)
     if spec.forward is None:
         exact = {k: as_exact(v, f"{spec.name}, parameter {k}: an exact number") for k, v in parameters.items()}

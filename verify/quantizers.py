@@ -35,6 +35,7 @@ from theory.errors import InputError
 from theory.exact import X, as_exact, less, to_float
 from theory.maps import PiecewiseMap
 from theory.pairs import QuantizerPair
+from theory.synthesis import Synthesized
 from theory.trees import expression_of, tree_of
 from verify.kernels import Both, Kernel, both, kernel
 from verify.prepared import PairLike, Prepared, from_json, prepare, to_json
@@ -169,7 +170,7 @@ def _choose(pair: PairLike | Prepared, levels: Sequence[Any] | None, parameters:
         if parameters or levels is not None:
             raise InputError(f"{pair.name or 'the pair'}: a prepared pair has its parameters and levels already")
         return Chosen(pair, None, None, ())
-    if not isinstance(pair, str | QuantizerPair | Path):
+    if not isinstance(pair, str | QuantizerPair | Synthesized | Path):
         raise InputError(f"a pair was expected: a name, maps as text, or a prepared pair, not {pair!r:.40}")
     try:
         given = None if levels is None else tuple(levels)

@@ -112,7 +112,7 @@ def clear_temporaries(folder: str | Path) -> None:
     """Remove what a killed process left half-written in a folder: `theory.files` names it .NAME.xxxxxxxx."""
     base = Path(folder)
     for path in base.iterdir() if base.is_dir() else ():
-        if re.fullmatch(r"\..+\.(csv|part|html|tex|json)\.[a-z0-9_]{8}", path.name) and path.is_file():
+        if re.fullmatch(r"\..+\.(csv|part|html|tex|json|pt)\.[a-z0-9_]{8}", path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 

@@ -139,8 +139,9 @@ def outcome_of(job: Job) -> Outcome:
     """What `compute` left. Raises `InputError` for a file that is damaged or of another run."""
     from verify.study import Outcome
 
+    text = read_text(job.part, "the outcome of a run")
     try:
-        found = json.loads(read_text(job.part, "the outcome of a run"))
+        found = json.loads(text)
         whole = found["key"] == job.key and found["sha256"] == _sha(found["outcome"])
     except (ValueError, KeyError, TypeError):
         whole = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 from fractions import Fraction
@@ -23,6 +24,7 @@ from verify.inplace import attach
 from verify.kernels import kernel
 from verify.ledger import identity_sides
 from verify.lowering import lower
+from verify.moving import moving
 from verify.prepared import prepare
 from verify.quantizers import PairQuantizer, binarize, quantize_inputs
 
@@ -155,6 +157,8 @@ def test_the_short_forms_of_d_are_those_of_the_long_one() -> None:
         for other in (short, ahead):
             for a, b in zip(vars(plain.entry()).values(), vars(other.entry()).values(), strict=True):
                 assert torch.allclose(a, b, rtol=1e-12, atol=1e-13)
+    three = terms_of(prepare("sign(x - 1/2)/2 + sign(x + 1/2)/2 ; 1"))
+    assert (three.vanishes, three.flat) == (True, False)
     assert not terms_of(prepare("PC")).vanishes
     assert terms_of(prepare("BNN")).vanishes
     assert not terms_of(prepare("BNN"), advance=True).vanishes
@@ -206,6 +210,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("BNN++", {}),
     ("PC", WIDE),
     ("PC", {**WIDE, "mu": "advance"}),
+    ("ReLU-STE", {"mu": "advance"}),
 ]
 
 
@@ -233,6 +238,8 @@ def test_other_optimizers_close_as_displacements(pair: str, how: dict[str, Any],
         assert total["form"] == "displacement"
         assert total["min_D"] >= -1e-12
         assert "not plain gradient descent" in ledger.report()
+    ledger = ledger_of(pair, device, 9, lambda p: sgd(p, maximize=True), **how)
+    assert (ledger.now()[-1]["form"], ledger.now()[-1]["closure_error"] <= 1e-12) == ("displacement", True)
     if pair == "BC":  # plain descent in both forms
         a = ledger_of(pair, device, 30, **how).now()[-1]
         b = ledger_of(pair, device, 30, lambda p: sgd(p, weight_decay=1e-300), **how).now()[-1]
@@ -270,7 +277,8 @@ def _tampered(kind: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) 
 
         monkeypatch.setattr(layer, "begin", told)
     train(model, optimizer, 30)
-    found = ledger.now()[-1]
+    *layers, found = ledger.now()
+    assert found["min_D"] == min(layer["min_D"] for layer in layers)
     monkeypatch.undo()
     return found
 
@@ -324,6 +332,7 @@ def test_flips_negative_shares_and_layers_without_a_gradient(device: torch.devic
     rows = [r for r in ledger.rows() if r["layer"] != TOTAL]
     assert [r["flips"] for r in rows[:4]] == [*flips[0], *flips[1]]
     assert rows[5]["flips"] == flips[2][1]
+    assert rows[4]["flips"] == 0
     assert [r["negative_backward"] for r in rows[:4]] == pytest.approx([*shares[0], *shares[1]])
     assert max(shares[1]) > 0
     assert sum(flips[0]) > 0
@@ -357,6 +366,241 @@ def test_a_pair_that_is_exchanged_drifts_and_a_loaded_state_begins_anew(device: 
         train(model, optimizer, 2)
         assert "the account ended when" in ledger.report()
         assert ledger.now()[-1]["sum_eta"] == pytest.approx(0.3)
+        assert ledger.now()[-1]["closure_error"] <= 1e-12
+
+
+@pytest.mark.parametrize("advance", [True, False])
+def test_rows_are_those_of_a_loop_by_hand_while_the_pair_moves(advance: bool, device: torch.device) -> None:
+    """The identity's terms from its text: r from the pair, w = v_1 and w inside the levels, two exchanges."""
+    p = nn.Parameter(torch.linspace(-1.3, 1.1, 12, dtype=torch.float64, device=device).view(3, 4))
+    optimizer = torch.optim.SGD([("p", p)], lr=0.2)
+    quantizer = attach(optimizer, "PC", mu="advance" if advance else "fixed", **WIDE)
+    (slot,) = quantizer.slots
+    given = torch.linspace(-0.9, 0.7, 12, dtype=torch.float64, device=device).view(3, 4)
+    ledger = TrainingLedger(quantizer, comparators=("first", {"p": given}), every=2)
+
+    def state() -> tuple[Any, Tensor, Tensor, float]:
+        pair = quantizer.prepared
+        assert pair.regularizer is not None
+        return lower(pair.regularizer, "torch"), moving(pair).at(slot.mu, slot.u), slot.u.clone(), slot.mu
+
+    def d(at: Tensor, r: Any, v: Tensor, u: Tensor, mu: float) -> float:
+        return float((mu * (r(at) - r(v)) + at**2 / 2 - v**2 / 2 - (at - v) * u).sum())
+
+    r, v, u, mu = state()
+    ws = (v, given)
+    first, left, drift, sizes, d_sum = [d(w, r, v, u, mu) for w in ws], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0], 0.0
+    for t in range(7):
+        if t in (2, 5):
+            quantizer.set(horizontal=sp.Rational(1, t), vertical=sp.Rational(t, 10))
+            new, moved, _, _ = state()
+            for k, w in enumerate(ws):
+                term = mu * float(((new(v) - r(v)) - (new(w) - r(w))).sum())
+                left[k], drift[k], sizes[k] = left[k] + term, drift[k] + term, sizes[k] + abs(term)
+            d_sum, r, v = d_sum + d(v, new, moved, u, mu), new, moved
+        g = torch.cos(torch.arange(12.0, dtype=torch.float64, device=device) + t).view(3, 4)
+        p.grad = g.clone()
+        optimizer.step()
+        _, after, u, mu = state()
+        for k, w in enumerate(ws):
+            for term in (0.2 * float(((v - w) * g).sum()), 0.2 * float((r(v) - r(w)).sum()) if advance else 0.0):
+                left[k], sizes[k] = left[k] + term, sizes[k] + abs(term)
+        d_sum, v = d_sum + d(v, r, after, u, mu), after
+    for k, found in enumerate(ledger.now()[::2]):
+        last = d(ws[k], r, v, u, mu)
+        size = sizes[k] + d_sum + abs(first[k]) + abs(last)
+        told = [found[c] for c in ("left", "D_first", "D_last", "D_sum", "drift", "abs_sum", "residual")]
+        wanted = [left[k], first[k], last, d_sum, drift[k], size, d_sum / (7 * 0.2)]
+        assert told == pytest.approx(wanted, rel=1e-12, abs=1e-13)
+        assert found["closure_error"] <= 1e-14
+        assert abs(found["drift"]) > 0.01
+
+
+def test_between_two_steps_the_ledger_follows(device: torch.device) -> None:
+    """An exchanged pair, other latent weights and a detached quantizer, where the model's weights serve as v."""
+    usual = ledger_of("BC", device, 7, every=5).now()[-1]
+    for change in ("set", "load", "refresh", "detach", "end"):
+        model = network(device)
+        optimizer = sgd(model.parameters())
+        quantizer = attach(optimizer, "BC")
+        ledger = TrainingLedger(quantizer, every=5)
+        state = copy.deepcopy(optimizer.state_dict())
+        train(model, optimizer, 7)
+        if change == "set":
+            quantizer.set("PC", **WIDE)
+        elif change == "load":
+            optimizer.load_state_dict(state)
+        elif change == "refresh":
+            quantizer.slots[0].u.neg_()
+            quantizer.refresh()
+        else:
+            quantizer.detach() if change == "detach" else quantizer.set(NO_PROX)
+            train(model, optimizer, 3)
+        for _ in range(2):
+            total = ledger.now()[-1]
+            assert total["closure_error"] <= 1e-12, change
+            assert total["min_D"] >= -1e-12
+            kept = change in ("set", "detach", "end")
+            assert total["sum_eta"] == (pytest.approx(0.7) if kept else 0)
+        assert ledger.restarts == (not kept)
+        if change in ("detach", "end"):
+            assert [total[k] for k in COLUMNS[4:9]] == pytest.approx([usual[k] for k in COLUMNS[4:9]], rel=1e-12)
+            why = "its quantizer was detached" if change == "detach" else "(x*(1 - x**2); 1) came"
+            assert f"the account ended when {why}" in ledger.report()
+        else:
+            v = kernel(quantizer.prepared.prox)(quantizer.slots[0].u)
+            assert torch.equal(ledger.points()["parameter 0 of group 0"], v)
+            train(model, optimizer, 4)
+            assert ledger.now()[-1]["closure_error"] <= 1e-12
+            with quantizer.latent(), pytest.raises(InputError, match="a ledger was called inside latent"):
+                ledger.points()
+
+
+def test_a_pair_whose_r_is_infinite_ends_the_account(device: torch.device) -> None:
+    model = network(device)
+    optimizer = sgd(model.parameters())
+    quantizer = attach(optimizer, "BC")
+    halves, ones, twos = (
+        {slot.name: torch.full_like(slot.u, value) for slot in quantizer.slots} for value in (0.5, 1, 2)
+    )
+    with pytest.raises(InputError, match="comparators with finite r"):
+        TrainingLedger(quantizer, comparators=(twos,))
+    ledger = TrainingLedger(quantizer, comparators=(halves,))  # v_t is what lies outside
+    train(model, optimizer, 2)
+    state = copy.deepcopy(optimizer.state_dict())
+    for again in (False, True):
+        quantizer.set("TWN")  # its levels end at 3/4
+        if again:
+            quantizer.set("BC")
+            ledger.close()
+            ledger = TrainingLedger(quantizer, comparators=("first", ones))
+            train(model, optimizer, 2)
+            quantizer.set("TWN")
+            optimizer.load_state_dict(state)
+        train(model, optimizer, 2)
+        for found in ledger.now():
+            assert found["closure_error"] <= 1e-12
+            assert found["sum_eta"] == (0 if again else pytest.approx(0.2))
+        assert "ended when TWN came, whose r is infinite at v_t or a comparator" in ledger.report()
+
+
+def test_a_closed_ledger_leaves_the_next_one_alone(device: torch.device) -> None:
+    model = network(device)
+    optimizer = sgd(model.parameters())
+    quantizer = attach(optimizer, "BC")
+    first = TrainingLedger(quantizer, every=5)
+    train(model, optimizer, 3)
+    first.close()
+    second = TrainingLedger(quantizer, every=5)
+    first.close()
+    with pytest.raises(InputError, match="has a ledger already"):
+        TrainingLedger(quantizer)
+    train(model, optimizer, 7)
+    second.close()
+    points = second.points()
+    train(model, optimizer, 5)
+    assert all(torch.equal(v, points[name]) for name, v in second.points().items())
+    assert not torch.equal(points["parameter 0 of group 0"], quantizer.slots[0].w)
+    assert second.now()[-1]["closure_error"] <= 1e-12
+    assert [first.now()[-1]["sum_eta"], second.now()[-1]["sum_eta"]] == pytest.approx([0.3, 0.7])
+
+
+def test_steps_of_other_kinds_are_counted_once(device: torch.device) -> None:
+    """A closure with a parametrization, a step within a step, and one left out by another quantizer."""
+
+    class Within(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            return super().step(closure)
+
+    usual = ledger_of("BNN++", device, 4).now()[-1]
+    model = network(device)
+    optimizer = Within(model.parameters(), lr=0.1)
+    quantizer = attach(optimizer, "BNN++")
+    within = TrainingLedger(quantizer)
+    train(model, optimizer, 4)
+    model = network(device)
+    both = nn.ModuleList([model, nn.Linear(2, 2).to(device, torch.float64)])  # one weight without a gradient
+    binarize(both, "BNN++", skip="none")
+    optimizer = sgd(both.parameters())
+    behind = TrainingLedger((both, optimizer))
+
+    def closure() -> None:
+        train(model, Waiting(model.parameters()), 1)
+
+    for _ in range(4):
+        optimizer.step(closure)  # type: ignore[arg-type]
+    for ledger in (within, behind):
+        found = ledger.now()
+        for name in ("left", "D_sum", "closure_error"):
+            assert found[-1][name] == pytest.approx(usual[name], rel=1e-9, abs=1e-12)
+        assert found[0]["sum_eta"] == pytest.approx(0.4)
+        assert ledger.steps == 4
+    assert within.forms == {"displacement"}  # what a subclass does is not known
+    model[0].parametrizations.weight.original.requires_grad_(False)  # its gradient is there, so it moves
+    optimizer.step()
+    assert behind.now()[0]["sum_eta"] == pytest.approx(0.5)
+    assert behind.now()[-1]["closure_error"] <= 1e-12
+    with torch.no_grad():
+        model[0].parametrizations.weight.original.clamp_(-0.1, 0.1)
+    optimizer.step()
+    assert (behind.restarts, behind.now()[0]["sum_eta"]) == (1, pytest.approx(0.1))
+    model = network(device)
+    optimizer = sgd(model.parameters())
+    ledger = TrainingLedger(attach(optimizer, "BC", params=[model[0].weight], nonfinite="skip"))
+    attach(optimizer, "BC", params=[model[2].weight], nonfinite="skip")
+    train(model, optimizer, 2)
+    model[2].weight.grad[0, 0] = math.nan
+    optimizer.step()
+    train(model, optimizer, 1)
+    assert (ledger.steps, ledger.restarts, ledger.now()[-1]["sum_eta"]) == (3, 0, pytest.approx(0.3))
+
+
+def test_a_fused_gradient_scaler_leaves_its_steps_out(device: torch.device) -> None:
+    for inside in (True, False):
+        model = network(device)
+        if not inside:
+            binarize(model, "BC", skip="none")
+        optimizer = sgd(model.parameters(), fused=True)
+        ledger = TrainingLedger(attach(optimizer, "BC") if inside else (model, optimizer))
+        scaler = torch.amp.GradScaler(device.type, init_scale=2.0**10)
+        x = torch.randn(8, 12, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(device)
+        for k in range(4):
+            optimizer.zero_grad()
+            scaler.scale(model(x).square().mean() * (math.inf if k == 2 else 0.01)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        total = ledger.now()[-1]
+        assert (ledger.steps, total["sum_eta"], total["form"]) == (3, pytest.approx(0.3), "displacement")
+        assert total["closure_error"] <= 1e-12
+
+
+class Waiting(torch.optim.SGD):
+    """Takes no step."""
+
+    def step(self, closure: Any = None) -> None:
+        pass
+
+
+def test_parameters_without_entries_and_pairs_that_become_negative(device: torch.device) -> None:
+    empty, single = (nn.Parameter(torch.full(shape, 0.5, device=device)) for shape in ((0, 3), ()))
+    optimizer = sgd([empty, single])
+    quantizer = attach(optimizer, "BC", params=[empty, single])
+    ledger = TrainingLedger(quantizer)
+    for p in (empty, single):
+        p.grad = torch.full_like(p, 8.0)
+    optimizer.step()
+    total = ledger.now()[-1]
+    assert (total["closure_error"], total["flips"], total["negative_backward"]) == (0, 1, 0)
+    assert total["D_sum"] == pytest.approx(0.6)  # 2 |u| of the weight that flips
+    single.grad = None
+    optimizer.step()
+    assert (ledger.steps, ledger.now()[-1]["flips"]) == (2, 0)
+    single.grad = torch.full_like(single, 8.0)
+    quantizer.set("BNN++")
+    quantizer.slots[1].u.fill_(0.7)
+    quantizer.refresh()
+    optimizer.step()
+    assert ledger.now()[-1]["negative_backward"] == 1
 
 
 def test_a_replay_carries_the_last_point_of_the_first_run(device: torch.device) -> None:

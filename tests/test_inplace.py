@@ -157,6 +157,20 @@ def test_proxquant_and_reverse_proxconnect(method: str, device: torch.device) ->
     assert any(not torch.equal(u, p) for u, p in zip(us, weights(model), strict=True))
 
 
+@pytest.mark.parametrize("method", ["PQ", "rPC"])
+def test_a_scale_of_proxquant_and_reverse_proxconnect(method: str, device: torch.device) -> None:
+    p = nn.Parameter(torch.tensor([[2.0, -6.0], [1.0, -3.0]], device=device))  # s = 3
+    optimizer = torch.optim.SGD([p], lr=0.5)
+    (slot,) = attach(optimizer, "BC", method=method, scale="tensor").slots
+    u = p.detach() / 3 if method == "rPC" else sign(p.detach())
+    for _ in range(3):
+        assert torch.allclose(slot.u, u)
+        assert torch.allclose(p, 3 * u)
+        p.grad = torch.full_like(p, 0.7)
+        optimizer.step()
+        u = sign(u) - 0.5 * 3 * 0.7 if method == "rPC" else sign(u - 0.5 * 3 * 0.7)
+
+
 def test_scales_belong_to_the_function_and_agree_with_the_parametrization(device: torch.device) -> None:
     for scale in ("tensor", "channel"):
         for pair in ("BC", "BNN++"):
@@ -184,17 +198,30 @@ def test_other_implementations_of_an_optimizer_give_the_same(device: torch.devic
             assert compare("BC", make, device, sign) == 0, (cls, kind)
 
 
+def test_a_constant_backward_map_is_in_the_gradient_and_levels_are_in_the_scale(device: torch.device) -> None:
+    assert compare("sign(x) ; 1/2", plain, device, sign, lambda u: torch.full_like(u, 0.5)) == 0
+    p = nn.Parameter(torch.full((2, 2), 3.0, device=device))
+    optimizer = torch.optim.SGD([p], lr=1.0)
+    quantizer = attach(optimizer, "TTQ", scale="tensor", levels=(-3, 0, sp.Rational(3, 2)))
+    (slot,) = quantizer.slots
+    assert slot.scale == 2  # mean |level| = 3/2
+    quantizer.set("sign(x) ; -1")
+    slot.counting, p.grad = True, torch.ones_like(p)
+    optimizer.step()
+    assert (slot.negative, slot.u[0, 0].item()) == (4, 3.5)  # 3/2 + s
+
+
 def test_two_groups_their_rates_and_a_scheduler(device: torch.device) -> None:
     model = network(device, torch.float64)
     first, second = weights(model)
-    groups = [{"params": [first], "lr": 0.1}, {"params": [second], "lr": 0.01, "quantize": False}]
+    groups = [{"params": [second], "lr": 0.01, "quantize": False}, {"params": [first], "lr": 0.1}]
     optimizer = torch.optim.SGD(groups, lr=1.0)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
     quantizer = attach(optimizer, "PC", mu="advance", **WIDE)
     assert [slot.parameter is first for slot in quantizer.slots] == [True]
     kept, rates = second.detach().clone(), 0.0
     for _ in range(5):
-        rates += optimizer.param_groups[0]["lr"]
+        rates += optimizer.param_groups[1]["lr"]
         train(model, optimizer, 1)
         scheduler.step()
     assert quantizer.slots[0].mu == pytest.approx(1 + rates, abs=1e-15)
@@ -236,6 +263,36 @@ def test_mu_advances_as_in_proxconnect(device: torch.device) -> None:
         attach(plain(network(device).parameters()), "BNN+", mu="advance")
 
 
+def test_mu_advances_with_a_transform(device: torch.device) -> None:
+    """v = P_r^mu(u), w = T(v), factor t(v): ReLU-STE has T(v) = (v + 1)^2/4 and t(v) = (v + 1)/2 for v > -1."""
+    from verify.moving import moving
+
+    path = moving(prepare("ReLU-STE"))
+    p = nn.Parameter(torch.linspace(-2, 2, 12, dtype=torch.float64, device=device).view(3, 4))
+    u, mu = p.detach().clone(), 1.0
+    optimizer = torch.optim.SGD([p], lr=0.5)
+    quantizer = attach(optimizer, "ReLU-STE", mu="advance")
+    for _ in range(3):
+        t = (path.at(mu, u) + 1).clamp(min=0) / 2
+        assert torch.allclose(p, t**2, rtol=0, atol=1e-14)
+        with quantizer.hard():
+            assert torch.equal(p, (t**2 >= 0.5).double())
+        u, mu = u - 0.5 * t, mu + 0.5
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+        assert torch.allclose(quantizer.slots[0].u, u, rtol=0, atol=1e-14)
+    assert float((path.at(mu, u) - path.at(1, u)).abs().max()) > 0.1
+    p = nn.Parameter(torch.linspace(-2, 2, 12, dtype=torch.float64, device=device))
+    optimizer = torch.optim.SGD([p], lr=0.5)
+    quantizer = attach(optimizer, "BNN++", mu="advance", levels=(0, 1), params=[p])
+    (slot,) = quantizer.slots
+    with quantizer.hard():
+        assert torch.equal(p, (swish(slot.u) >= 0.5).double())
+    slot.counting, negative, p.grad = True, int((swish_slope(slot.u) < 0).sum()), torch.ones_like(p)
+    optimizer.step()
+    assert slot.negative == negative > 0
+
+
 # --------------------------------------------------------------------------- looking and changing
 
 
@@ -262,7 +319,23 @@ def test_views_show_other_weights_and_put_the_same_bits_back(device: torch.devic
             shown = slot.parameter.detach().clone()
         assert torch.equal(shown, before[0]) == (method != "rPC")
         assert all(torch.equal(p, b) for p, b in zip(weights(model), before, strict=True))
+        with quantizer.latent(), torch.no_grad():
+            slot.parameter.add_(1)
+        assert all(torch.equal(p, b) for p, b in zip(weights(model), before, strict=True))
         train(model, optimizer, 1)
+
+
+def test_a_view_that_cannot_be_shown_leaves_the_weights(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(device)
+    optimizer = plain(model.parameters())
+    quantizer = attach(optimizer, "PC", **WIDE)
+    before = [p.detach().clone() for p in weights(model)]
+    shown = quantizer.hardened
+    monkeypatch.setattr(quantizer, "hardened", lambda slot: shown(slot) if slot is quantizer.slots[0] else 1 / 0)
+    with pytest.raises(ZeroDivisionError), quantizer.hard():
+        pass
+    assert all(torch.equal(p, b) for p, b in zip(weights(model), before, strict=True))
+    train(model, optimizer, 1)
 
 
 def test_the_pair_is_exchanged_and_a_refused_one_changes_nothing(device: torch.device) -> None:
@@ -291,11 +364,27 @@ def test_the_pair_is_exchanged_and_a_refused_one_changes_nothing(device: torch.d
     attach(optimizer, "BC")
 
 
+def test_what_is_not_exchanged_stays(device: torch.device) -> None:
+    levels = (sp.Rational(-1), sp.Rational(1, 2))
+    optimizer = plain(network(device).parameters())
+    quantizer = attach(optimizer, "PC", levels=levels, **WIDE)
+    quantizer.set(vertical=sp.Rational(1, 10))
+    assert quantizer.prepared is prepare("PC", levels, horizontal=WIDE["horizontal"], vertical=sp.Rational(1, 10))
+    quantizer.set("BC")
+    assert quantizer.prepared is prepare("BC", levels)
+    quantizer.set(prepare("BC"))
+    assert quantizer.prepared is prepare("BC")
+    quantizer.set("PC")
+    assert quantizer.prepared is prepare("PC", levels)
+
+
 # --------------------------------------------------------------------------- state
 
 
-def _started(device: torch.device, **how: Any) -> tuple[nn.Module, torch.optim.Optimizer, InPlace]:
+def _started(device: torch.device, factor: float = 1.0, **how: Any) -> tuple[nn.Module, torch.optim.Optimizer, InPlace]:
     model = network(device)
+    for p in weights(model):
+        p.data.mul_(factor)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     return model, optimizer, attach(optimizer, "PC", **how)
 
@@ -309,7 +398,7 @@ def test_a_state_goes_on_to_the_same_bits(how: dict[str, Any], device: torch.dev
     train(model, optimizer, 5)
     file.seek(0)
     saved = torch.load(file, weights_only=True)
-    other, again, its = _started(device, **how)
+    other, again, its = _started(device, 1.5, **how)
     train(other, again, 2)
     other.load_state_dict(saved["model"])
     again.load_state_dict(saved["optimizer"])
@@ -344,7 +433,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(device: torch.dev
         ),
         (altered(scales=[torch.ones(()), None]), r"a scale of shape None was expected in the state, not \(\)"),
         (altered(method="PQ"), "the state is of method PQ, and PC\\+\\+ was expected"),
-        (altered(mus=[0.5, 1.0]), "mu >= 1"),
+        (altered(mus=[0.5, 1.0]), "a finite mu >= 1"),
+        (altered(mus=[math.inf, 1.0]), "a finite mu >= 1"),
     ):
         with pytest.raises(InputError, match=message):
             optimizer.load_state_dict(state)
@@ -355,6 +445,47 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(device: torch.dev
     assert torch.equal(optimizer.state[weights(model)[0]]["exp_avg"], moment)
     optimizer.load_state_dict(good)
     train(model, optimizer, 1)
+
+
+def test_two_quantizers_of_one_optimizer(device: torch.device) -> None:
+    """Their states, and a step that one of them leaves out."""
+    for mode in ("skip", "raise"):
+        made = []
+        for _ in range(2):
+            model = network(device)
+            optimizer = plain(model.parameters())
+            first, second = weights(model)
+            frozen = next(p for p in model.parameters() if p.dim() == 1).requires_grad_(False)
+            one = attach(optimizer, "PC", mu="advance", params=[first, frozen], nonfinite=mode, **WIDE)
+            made.append((model, optimizer, one, attach(optimizer, "BNN++", params=[second], nonfinite=mode)))
+        (model, optimizer, one, two), (other, again, its_one, its_two) = made
+        train(model, optimizer, 3)
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        second = weights(model)[1]
+        assert second.grad is not None
+        second.grad[0, 0] = math.nan
+        before = [p.detach().clone() for p in (*model.parameters(), one.slots[0].u, two.slots[0].u)]
+        if mode == "raise":
+            with pytest.raises(InputError, match="parameter 2 of group 0 is not finite"):
+                optimizer.step()
+        else:
+            optimizer.step()
+        after = [*model.parameters(), one.slots[0].u, two.slots[0].u]
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        assert all(p.grad is not None for p in model.parameters())
+        assert (one.slots[0].mu, one.step_count, one.generation) == (pytest.approx(1.3), 3, 0)
+        with two.latent(), pytest.raises(InputError, match="inside latent"):
+            optimizer.step()
+        assert torch.equal(weights(model)[0], before[0])
+        again.load_state_dict(optimizer.state_dict())
+        other.load_state_dict({"2.bias": model.state_dict()["2.bias"]}, strict=False)
+        train(model, optimizer, 2)
+        train(other, again, 2)
+        for a, b in ((one, its_one), (two, its_two)):
+            assert torch.equal(a.slots[0].u, b.slots[0].u)
+            assert torch.equal(a.slots[0].w, b.slots[0].w)
+        assert one.generation == 0
 
 
 # --------------------------------------------------------------------------- defined behaviour
@@ -430,7 +561,8 @@ def test_closures_are_evaluated_at_the_quantized_weights(device: torch.device) -
         return loss
 
     assert optimizer.step(closure) is not None
-    assert optimizer.step(closure=closure) is not None
+    with torch.no_grad():
+        assert optimizer.step(closure=closure) is not None
     assert seen == [{-1.0, 1.0}] * 2
 
     class Twice(torch.optim.SGD):
@@ -447,6 +579,72 @@ def test_closures_are_evaluated_at_the_quantized_weights(device: torch.device) -
     train_later = weights(model)[0]
     optimizer.state_dict()
     assert set(train_later.detach().flatten().tolist()) == {-1.0, 1.0}
+
+
+class Breaking(torch.optim.SGD):
+    """Its step may break off at its end."""
+
+    broken = False
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        if self.broken:
+            raise ZeroDivisionError
+        return found
+
+
+class Within(Breaking):
+    """Its step calls that of its base, around which torch runs the hooks once more."""
+
+    def step(self, closure: Any = None) -> Any:
+        found = super().step(closure)
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                if p.grad is not None:
+                    p.clamp_(-0.1, 0.1)
+        return found
+
+
+def test_a_step_within_a_step_is_one_step(device: torch.device) -> None:
+    for cls in (torch.optim.SGD, Breaking):  # torch hooks a class when its first optimizer is made
+        cls([nn.Parameter(torch.ones(1))], lr=0.1)
+    model = network(device)
+    optimizer = Within(model.parameters(), lr=0.1)
+    quantizer = attach(optimizer, "BNN++")
+    (slot, _) = quantizer.slots
+    for k in range(3):
+        u, optimizer.broken = slot.u.clone(), k == 1
+        p = slot.parameter
+        p.grad = torch.full_like(p, 0.01)
+        if optimizer.broken:
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step()
+            quantizer.refresh()
+        else:
+            optimizer.step()
+        expected = u - 0.1 * 0.01 * swish_slope(u)
+        assert torch.allclose(slot.u, expected if optimizer.broken else expected.clamp(-0.1, 0.1), rtol=0, atol=1e-7)
+        assert torch.allclose(slot.parameter, swish(slot.u), rtol=0, atol=1e-6)
+    assert quantizer.step_count == 2
+
+
+@pytest.mark.parametrize("method", ["PC++", "PQ", "rPC"])
+def test_a_step_that_breaks_off_leaves_quantized_weights(method: str, device: torch.device) -> None:
+    model = network(device)
+    optimizer = Within(model.parameters(), lr=0.1)
+    quantizer = attach(optimizer, "BC", method=method)
+    optimizer.broken = True
+    with pytest.raises(ZeroDivisionError):
+        train(model, optimizer, 1)
+    generation = quantizer.generation
+    with quantizer.quantized():
+        assert all(set(p.detach().flatten().tolist()) == {-1.0, 1.0} for p in weights(model))
+    assert quantizer.generation == generation + 1
+    with pytest.raises(ZeroDivisionError):
+        train(model, optimizer, 1)
+    optimizer.broken = False
+    train(model, optimizer, 1)
+    assert quantizer.generation == generation + 2
 
 
 def test_gradient_scalers_work_and_skip(device: torch.device) -> None:
@@ -481,6 +679,7 @@ def test_what_cannot_be_attached_is_refused(device: torch.device) -> None:
         ({"mu": "grows"}, "mu: one of"),
         ({"nonfinite": "warn"}, "nonfinite: one of"),
         ({"params": w}, "an iterable of parameters"),
+        ({"params": 1}, "an iterable of parameters"),
         ({"params": [nn.Parameter(w.detach())]}, "in no group of the optimizer"),
         ({"params": []}, "at least one parameter"),
         ({"params": ["w"]}, "not str"),
@@ -495,6 +694,7 @@ def test_what_cannot_be_attached_is_refused(device: torch.device) -> None:
         (nn.Parameter(torch.ones(2, 2, dtype=torch.bfloat16)), "float32 or float64 was expected"),
         (nn.Parameter(torch.full((2, 2), math.nan)), "not finite"),
         (nn.Parameter(torch.ones(2, 2, device="meta")), "an ordinary dense tensor"),
+        (nn.Parameter(torch.ones(1, 2).expand(2, 2)), "an ordinary dense tensor"),
         (nn.Parameter(torch.ones(2)), "no parameter with two or more axes"),
     ):
         with pytest.raises(InputError, match=message):
@@ -532,6 +732,12 @@ def test_parameters_changed_by_others_and_sparse_gradients_are_refused(device: t
         train(model, optimizer, 1)
     model, optimizer = started()
     weights(model)[0].data = torch.ones(2, 2, device=device)
+    with pytest.raises(InputError, match="replaced, resized or moved"):
+        optimizer.step()
+    p = nn.Parameter(torch.ones(2, 2, device=device))
+    optimizer = plain([p])
+    attach(optimizer, "BC")
+    p.data = p.data.T
     with pytest.raises(InputError, match="replaced, resized or moved"):
         optimizer.step()
     model, optimizer = started()

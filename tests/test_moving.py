@@ -251,7 +251,7 @@ def test_what_cannot_move_says_why() -> None:
         with pytest.raises(InputError, match=why):
             moving(prepare(pair))
     moved = library("soft threshold")[2]
-    for mu in (0.5, math.nan, math.inf, -1):
+    for mu in (0.5, math.nan, math.inf, -1, "2", None):
         with pytest.raises(InputError, match="at least 1"):
             moved.at(mu, torch.zeros(3))
     for bad in (torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.float16), np.zeros(3)):
@@ -261,6 +261,18 @@ def test_what_cannot_move_says_why() -> None:
     with pytest.raises(InputError, match="out: a tensor with the shape"):
         moved.at(2, torch.zeros(3), out)
     assert out.tolist() == [1, 1, 1]
+
+
+def test_an_arc_that_is_straight_at_this_mu_is_left_out() -> None:
+    """2 r(w) + w^2/2 = 0 on [-1, 1] for r = -w^2/4."""
+    shape = quadratics(PiecewiseMap.build([-1, 1], [OO, -(X**2) / 4, OO], [-sp.Rational(1, 4)] * 2))
+    assert shape is not None
+    graph = _Envelope(shape)
+    graph.move(2.0)
+    u = tensor(-1.0, -1e-9, 0.0, 1e-9, 3.0)
+    out, other, gate = (torch.empty_like(u) for _ in range(3))
+    graph.write(u, out, other, gate)
+    assert out.tolist() == [-1, -1, 1, 1, 1]
 
 
 def test_a_pair_moves_by_the_smallest_regularizer_as_by_the_largest() -> None:
@@ -307,6 +319,11 @@ def test_a_schedule_goes_from_end_to_end_in_thousandths() -> None:
     moves.step()
     assert widths.seen[-1] == {"horizontal": sp.Rational(495, 1000), "vertical": sp.Rational(495, 1000)}
     assert prepare("PC", **widths.seen[-1]).name == "PC"
+    thirds = Holder()
+    moves = PairSchedule(thirds, "beta", sp.Rational(1, 3), sp.Rational(1, 7000), 2, geometric=True)
+    for _ in range(2):
+        moves.step()
+    assert [v["beta"] for v in thirds.seen] == [sp.Rational(1, 3), sp.Rational(7, 1000), sp.Rational(1, 7000)]
 
 
 def test_a_schedule_goes_on_from_its_state() -> None:
@@ -341,7 +358,9 @@ def test_a_refused_value_leaves_all_targets_as_they_were() -> None:
     [
         ({"targets": ()}, "targets"),
         ({"targets": [Holder(), 3]}, "targets"),
+        ({"targets": 5}, "targets"),
         ({"parameters": ()}, "parameters"),
+        ({"parameters": 5}, "parameters"),
         ({"parameters": ("a", "a")}, "parameters"),
         ({"first": "x"}, "first"),
         ({"last": sp.sqrt(2)}, "last"),

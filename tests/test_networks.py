@@ -493,15 +493,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert len(refused.err.strip().splitlines()) == 1
 
 
-def test_the_commands_default_is_the_modules() -> None:
+def test_the_commands_default_is_the_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import inspect
 
+    seen: list[tuple[Any, ...]] = []
     from verify.commands import train as command
 
-    defaults = {k: p.default for k, p in inspect.signature(command).parameters.items()}
-    of_run = {k: p.default for k, p in inspect.signature(train.run).parameters.items()}
-    for name in ("epochs", "seeds", "seed", "device"):
-        assert defaults[name] == of_run[name]
+    one = train.Result("FP", "smooth", 3, 1.0, 0.0, 1.0, 0.0, "")
+    of_run = inspect.signature(train.run).parameters
+    monkeypatch.setattr(train, "run", lambda out, *rest: seen.append(rest) or [one])
+    command(out=tmp_path)
+    seed, seeds, epochs, methods, device = seen[0][:5]
+    assert [seed, seeds, epochs, device] == [of_run[k].default for k in ("seed", "seeds", "epochs", "device")]
+    assert list(methods) == list(of_run["methods"].default)
 
 
 def test_threads_are_given_back(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from torch.optim import Optimizer
 from theory.errors import InputError, Undecided
 from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
-from verify.inplace import InPlace, Slot, is_identity
+from verify.inplace import InPlace, Outermost, Slot, is_identity
 from verify.kernels import kernel
 from verify.ledger import domain
 from verify.lowering import lower
@@ -279,9 +279,14 @@ class Account:
         return (a.to(torch.float64) - b).sum(dim=1)
 
     def move(self, v: Tensor, r: Map, *, vanishes: bool = False, euclidean: bool = False) -> None:
-        """Exchange r at unchanged latent weights; v is their proximal point under the new r."""
+        """Exchange r at unchanged latent weights; v is their proximal point under the new r.
+
+        Raises `InputError`, and changes nothing, where the new r is infinite at v_t or a comparator.
+        """
         mu = 1.0 if self.mu is None else self.mu
         r_old_v, r_ws = r(self.v), tuple(r(c) for c in self.ws)
+        if not all(bool(torch.isfinite(values).all()) for values in (r_old_v, *r_ws)):
+            raise InputError("an r that is finite at v_t and at the comparators was expected")
         for k, (new, old) in enumerate(zip(r_ws, self.r_ws, strict=True)):
             own, other = self._difference(r_old_v, self.r_v), self._difference(new, old)
             drift = mu * (own - other)
@@ -457,11 +462,12 @@ class _Layer:
             w = first.clone() if isinstance(c, str) else self._tensor(c)
             ws.append(w.reshape(1, -1))
         # given comparators may lie off the levels -c, c
-        flat = self.terms.flat and all(bool((w.abs() == first.abs().max()).all()) for w in ws) and first.numel() > 0
+        flat = self.terms.flat and first.numel() > 0
+        flat = flat and all(bool((w.abs() == first.abs().max()).all()) for w in ws)
         # v is counted where it is the level itself
         p = self.prepared
-        self.counts = self.every == 1 and p.staircase and p.prox == p.forward == p.hard and not self.advance
-        self.level = None if self.counts else self.write_level(self._room())
+        counts = self.every == 1 and p.staircase and p.prox == p.forward == p.hard and not self.advance
+        self.level = None if counts else self.write_level(self._room())
         # the model's weights serve as v, and no second tensor of them is kept
         slot, standing = self.slot, self._standing()
         self.live = slot is not None and flat and self.every > 1 and standing is slot.w and standing.is_contiguous()
@@ -475,7 +481,7 @@ class _Layer:
             vanishes=self.terms.vanishes,
             flat=flat,
             euclidean=self.terms.euclidean,
-            count=self.counts,
+            count=counts,
         )
         for c, d in zip(self.given, self.account.d_first, strict=True):
             if not bool(torch.isfinite(d).all()):
@@ -504,21 +510,35 @@ class _Layer:
         """Follow what has happened since the last step; whether the account had to begin anew."""
         if self.ended:
             return False
-        anew = self.mark != self.seen
-        now = self.current()
-        if anew or now is not self.prepared:
-            if now.prox is None or now.regularizer is None:
-                self.ended = f"{self.name}: the account ended when {now.name or 'a pair'} came, {now.note}"
-                self.live = False
-                self.watch()
-                return False
-            if anew:
-                self.prepared, self.terms = now, terms_of(now, self.advance)
-                self.open()
-            else:
-                self._move(now)
-            self.watch()
+        anew, now, own = self.mark != self.seen, self.current(), (self.prepared, self.terms)
+        if self.owner is not None and not self.owner.attached:
+            self._end(anew, "its quantizer was detached")
+        elif now is not self.prepared and (now.prox is None or now.regularizer is None):
+            self._end(anew, f"{now.name or 'a pair'} came, {now.note}")
+        elif not anew and now is self.prepared:
+            return False
+        else:
+            try:
+                if anew:
+                    self.prepared, self.terms = now, terms_of(now, self.advance)
+                    self.open()
+                else:
+                    self._move(now)
+            except InputError:
+                self.prepared, self.terms = own
+                self._end(anew, f"{now.name or 'a pair'} came, whose r is infinite at v_t or a comparator")
+        self.watch()
         return anew
+
+    def _end(self, anew: bool, why: str) -> None:
+        """Keep the account as it is: what its tensors share with the model goes on without it."""
+        if anew:
+            self.open()  # the latent weights of the sums are gone
+        if self.live:
+            self.account.v = self._row(self.point(self.u, self._room()))
+        self.account.u = self.account.u.clone()
+        self.live = False
+        self.ended = f"{self.name}: the account ended when {why}"
 
     def _move(self, now: Prepared) -> None:
         """The account under another pair; the model's weights follow that already."""
@@ -528,14 +548,16 @@ class _Layer:
         self.prepared, self.terms = now, terms_of(now, self.advance)
         v = self.point(self.u, self._room())
         self.account.move(self._row(v), self.terms.r, vanishes=self.terms.vanishes, euclidean=self.terms.euclidean)
-        self.counts, self.account.count = False, False
+        self.account.count = False
         if self.level is None:
             self.level = self.write_level(self._room())
 
-    def begin(self, optimizer: Optimizer, due: bool) -> None:
-        """Before the step: g_t and eta_t are there, u_t still is."""
+    def begin(self, optimizer: Optimizer, due: bool, closure: bool) -> None:
+        """Before the step: eta_t is there, u_t still is, and g_t too, or else a closure that will make it."""
         p = self.parameter
-        self.active, self.due, self.recorded = not self.ended and p.requires_grad and p.grad is not None, due, False
+        # an optimizer moves what has a gradient, even if it requires none
+        self.active = not self.ended and (p.grad is not None or closure)
+        self.due, self.recorded = due, False
         if not self.active:
             return
         group = optimizer.param_groups[self.group]
@@ -566,10 +588,8 @@ class _Layer:
         if self.active:
             if not self.recorded:
                 self._record()
-            if self.due:
-                if self.slot is not None:
-                    self.negative = float(self.slot.negative) if self.prepared.negative else 0.0
-                self._count_flips()
+            if self.due and self.slot is not None:
+                self.negative = float(self.slot.negative)
         self.seen = self.mark
 
     def _fresh(self) -> Tensor:
@@ -605,9 +625,13 @@ class _Layer:
         here = rule.transform is None if rule.path is not None else self.prepared.prox == self.prepared.forward
         return self.slot.w if here else None
 
-    def _count_flips(self) -> None:
+    def count_flips(self) -> None:
+        """At a row."""
+        if self.ended:
+            self.flips = 0
+            return
         if self.level is None:
-            self.flips = int(self.account.changed)
+            self.flips = int(self.account.changed) if self.active else 0
             return
         now = self.write_level(self._room())
         if self.level.numel():
@@ -676,7 +700,7 @@ class TrainingLedger:
     ``every``-th step gives a row, and is looked at more closely: D_{t+1}(w), the least coordinate of D_{t+1}(v_t) and
     D_{t+1}(w), flips (weights whose hardened level is another than in the row before), and the share
     of coordinates with B(u_t) < 0 (0 without any work where B is proved nonnegative). A layer that
-    has no gradient in a step stays as it is.
+    has no gradient in a step stays as it is, with the learning rate and the share of its last step.
 
     The gradient of the ledger. For plain stochastic gradient descent (torch.optim.SGD without
     momentum, weight decay, maximize and fused scaling) g_t is the gradient, B and s in it: form
@@ -688,8 +712,9 @@ class TrainingLedger:
     u_t - eta_t g_t rounded: `closure_error` is what that has added up to.
 
     Latent weights that come from elsewhere (a loaded state) begin the accounts anew; exchanging the
-    pair (`InPlace.set`, `PairQuantizer.set`) moves them, with drift. Memory: up to three tensors like each
-    layer's weight, one more in form "displacement".
+    pair (`InPlace.set`, `PairQuantizer.set`) moves them, with drift. An account ends when its quantizer is
+    detached, and when a pair comes without a ledger, or whose r is infinite at v_t or a comparator.
+    Memory: up to three tensors like each layer's weight, one more in form "displacement".
 
     Raises `InputError` for another source, PQ and rPC, a pair without a ledger, comparators of
     another shape or with infinite r, ``every`` below 1, and a second ledger of an `InPlace`.
@@ -740,6 +765,7 @@ class TrainingLedger:
             if layer.slot is not None:
                 layer.slot.kept = True
         self._ask()
+        self._outermost, self._closure = Outermost(), False
         self._handles = [
             optimizer.register_step_pre_hook(self._before),
             optimizer.register_step_post_hook(self._after),
@@ -756,20 +782,39 @@ class TrainingLedger:
         """Let the in-place form count B < 0, which it evaluates anyway, in the step that comes."""
         for layer in self._layers:
             if layer.slot is not None:
-                layer.slot.counting = self._due and layer.prepared.negative
+                layer.slot.counting = self._due
+
+    def _follow(self, what: str) -> None:
+        """What has happened since the last step, in every account."""
+        for owner in {id(layer.owner): layer.owner for layer in self._layers if layer.owner is not None}.values():
+            owner.settle(what)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        begun = [layer.arrange() for layer in self._layers]
+        self.restarts += any(begun)
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._outermost.enters():
+            return
+        self._closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
         with torch.no_grad():
-            begun = [layer.arrange() for layer in self._layers]
-            self.restarts += any(begun)
+            self._arrange()
             for layer in self._layers:
-                layer.begin(optimizer, self._due)
+                layer.begin(optimizer, self._due, self._closure)
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None and float(found_inf) > 0:
             for layer in self._layers:
                 layer.active = False  # the fused optimizer will leave everything as it is
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._outermost.leaves():
+            return
+        for layer in self._layers:
+            if layer.slot is not None:
+                layer.active = layer.active and layer.slot.moved
+            elif self._closure and layer.parameter.grad is None:
+                layer.active = False
         active = [layer for layer in self._layers if layer.active]
         with torch.no_grad():
             for layer in self._layers:
@@ -780,6 +825,9 @@ class TrainingLedger:
         due = self._due
         self.steps += 1
         if due:
+            with torch.no_grad():
+                for layer in self._layers:
+                    layer.count_flips()
             rows = list(self._made())
             self._rows += rows
             for writer in self._writers:
@@ -788,8 +836,9 @@ class TrainingLedger:
 
     def close(self) -> None:
         """Remove the hooks; what was recorded stays."""
-        if self._handles:
-            self._last = self.now()
+        if not self._handles:
+            return
+        self._last = self.now()
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -848,13 +897,15 @@ class TrainingLedger:
         """The same for the present state, after `close` for that of the end."""
         if not self._handles:
             return self._last
-        for owner in {id(layer.owner): layer.owner for layer in self._layers if layer.owner is not None}.values():
-            owner.not_viewing("a ledger")
         with torch.no_grad():
+            self._follow("a ledger")
             return [dict(zip(COLUMNS, row, strict=True)) for row in self._made()]
 
     def points(self) -> dict[str, Tensor]:
         """layer name -> a copy of the present v."""
+        if self._handles:
+            with torch.no_grad():
+                self._follow("a ledger")
         return {layer.name: layer.account.v.view(layer.parameter.shape).clone() for layer in self._layers}
 
     def write_csv(self, path: str | Path) -> Path:

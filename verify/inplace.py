@@ -25,12 +25,14 @@ Importing this module imports torch.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from types import FrameType
 from typing import Any
 
 import torch
@@ -126,8 +128,8 @@ class Slot:
 
     u is w itself where no second copy is needed (PQ and rPC without a scale). ``b`` is B(u), where a
     pass that computes F(u) gives it too. ``negative`` counts the coordinates with B(u) < 0 of the last
-    step, where ``counting`` asks for it. ``watch`` is called when the optimizer has moved u and w is
-    still that of before, for the ledger that ``kept`` says there is.
+    step, where ``counting`` asks for it. ``moved``: whether the last step reached it. ``watch`` is called
+    when the optimizer has moved u and w is still that of before, for the ledger that ``kept`` says there is.
     """
 
     name: str
@@ -142,6 +144,7 @@ class Slot:
     b: Tensor | None = None
     counting: bool = False
     negative: int = 0
+    moved: bool = False
     watch: Callable[[], None] | None = None
     kept: bool = False
 
@@ -167,6 +170,37 @@ def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         yield from zip(*(t.view(-1).split(_BLOCK) for t in tensors), strict=True)
     else:
         yield tensors
+
+
+class Outermost:
+    """Tells the hooks of an optimizer's step from those of a step that it calls, as ``super().step()`` does.
+
+    torch runs the hooks around both; acting on both would multiply the gradient twice.
+    """
+
+    def __init__(self) -> None:
+        self._frame: FrameType | None = None
+        self._depth = 0
+
+    def enters(self) -> bool:
+        """To be called by the hook before a step: whether no other step is under way."""
+        step = sys._getframe(2)
+        caller = step.f_back if self._frame is not None else None
+        while caller is not None and caller is not self._frame:  # a step that an exception has ended is no caller
+            caller = caller.f_back
+        if caller is not None:
+            self._depth += 1
+            return False
+        self._frame, self._depth = step, 0
+        return True
+
+    def leaves(self) -> bool:
+        """To be called by the hook after a step: whether it is the outermost one."""
+        if self._depth:
+            self._depth -= 1
+            return False
+        self._frame = None
+        return True
 
 
 # --------------------------------------------------------------------------- the attached optimizer
@@ -199,6 +233,7 @@ class InPlace:
         self._open: list[Slot] = []
         self._held: list[tuple[Tensor, Tensor]] = []
         self._viewing = ""
+        self._outermost = Outermost()
         self._scratch: dict[tuple[torch.device, torch.dtype], Tensor] = {}
         self._loaded: dict[str, Any] | None = None
         self._by_parameter = WeakTensorKeyDictionary()
@@ -293,13 +328,13 @@ class InPlace:
         for slot in self.slots:
             slot.intact()
         kept = [slot.w.clone() for slot in self.slots]
-        with torch.no_grad():
-            for slot in self.slots:
-                shown = values(slot)
-                if shown is not None:
-                    slot.w.copy_(shown if slot.scale is None else shown * slot.scale)
         self._viewing = name
         try:
+            with torch.no_grad():
+                for slot in self.slots:
+                    shown = values(slot)
+                    if shown is not None:
+                        slot.w.copy_(shown if slot.scale is None else shown * slot.scale)
             yield
         finally:
             self._viewing = ""
@@ -318,24 +353,22 @@ class InPlace:
         nothing has changed.
         """
         _ = self.optimizer
-        self.not_viewing("set()")
-        source, levels = (self.source, self.levels) if pair is None else (pair, self.levels)
+        self.settle("set()")
+        source = self.source if pair is None else pair
         if isinstance(source, Prepared):
             if parameters:
                 raise InputError("a prepared pair has no parameters to set; give another pair")
-            prepared, levels = source, None
+            prepared = source
         else:
             parameters = {**self.parameters, **parameters} if pair is None else parameters
-            prepared = prepare(source, levels, **parameters)
+            prepared = prepare(source, self.levels, **parameters)
         rule = _rule(prepared, self.method, self.advances)
-        self._recover()
-        self.rule, self.source, self.levels, self.parameters = rule, source, levels, parameters
+        self.rule, self.source, self.parameters = rule, source, parameters
         self._write_all()
 
     def refresh(self) -> None:
         """Write the model's weights anew from the latent weights."""
-        self.not_viewing("refresh()")
-        self._recover()
+        self.settle("refresh()")
         self._write_all()
         self.generation += 1
 
@@ -349,18 +382,18 @@ class InPlace:
     def detach(self) -> None:
         """Remove the hooks; the model keeps its quantized weights, the latent weights are let go with this object."""
         _ = self.optimizer
-        self.not_viewing("detach()")
-        self._recover()
+        self.settle("detach()")
         for handle in self._handles:
             handle.remove()
         self._handles = []
         for slot in self.slots:
             _ATTACHED.pop(slot.parameter, None)
 
-    def not_viewing(self, what: str) -> None:
-        """Raise `InputError` inside `latent`, `hard` and `quantized`."""
+    def settle(self, what: str) -> None:
+        """Raise `InputError` inside `latent`, `hard` and `quantized`; put w back where an exception ended a step."""
         if self._viewing:
             raise InputError(f"{what} was called inside {self._viewing}; leave that first")
+        self._recover()
 
     # ---- one step
 
@@ -398,17 +431,18 @@ class InPlace:
         rule = self.rule
         if slot.scale is not None:
             grad.mul_(slot.scale)
+        counting = slot.counting and self.prepared.negative
         if slot.counting:
             slot.negative = 0
         if rule.slope is None:
             if rule.factor is not None and rule.factor != 1:
                 grad.mul_(rule.factor)
-            if slot.counting and rule.factor is not None and rule.factor < 0:
+            if counting and rule.factor is not None and rule.factor < 0:
                 slot.negative = grad.numel()
             return
         if slot.b is not None:
             grad.mul_(slot.b)
-            if slot.counting:
+            if counting:
                 for (b,) in _blocks(slot.b):
                     slot.negative += self._below(b, self._buffer(b))
             return
@@ -416,7 +450,7 @@ class InPlace:
             b = rule.point(slot.mu, u, out=self._buffer(u))
             rule.slope(b, out=b)
             g.mul_(b)
-            if slot.counting:
+            if counting:
                 slot.negative += self._below(b, b)
 
     def _below(self, b: Tensor, out: Tensor) -> int:
@@ -425,9 +459,20 @@ class InPlace:
         return int(torch.lt(b, 0, out=out).sum(dtype=torch.float64 if b.numel() > 1 << 24 else None))
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
+        if not self._outermost.enters():
+            return None
+        try:
+            return self._begin(optimizer, args, kwargs)
+        except BaseException:
+            self._cancel_others()  # no step for one is a step for none
+            raise
+
+    def _begin(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
         if self._viewing:
             raise InputError(f"a step was taken inside {self._viewing}; leave that first")
         self._recover()
+        for slot in self.slots:
+            slot.moved = False
         changed = _evaluated(args, kwargs)
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None and float(found_inf) > 0:
@@ -472,11 +517,28 @@ class InPlace:
                 "such steps out"
             )
         self.skipped += 1
-        for group in self.optimizer.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._hold(p)
+        self._cancel_others()
+        for p in self._parameters():
+            self._hold(p)
         return False
+
+    def _parameters(self) -> list[Tensor]:
+        """All that the optimizer has."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _cancel_others(self) -> None:
+        """Undo what other quantizers of the optimizer have begun in this step."""
+        owners = {ref() for ref in map(_ATTACHED.get, self._parameters()) if ref is not None}
+        for other in owners - {self, None}:
+            other.cancel()
+
+    def cancel(self) -> None:
+        """Take no part in the step that has begun: another quantizer of the optimizer leaves it out."""
+        self._release()
+        for slot in self._open:
+            if slot.u is not slot.w:
+                slot.parameter.data = slot.w
+        self._open = []
 
     def _hold(self, p: Tensor) -> None:
         """Keep a gradient from the optimizer during this step."""
@@ -490,6 +552,8 @@ class InPlace:
         self._held = []
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._outermost.leaves():
+            return
         self._release()
         if self._open:
             self.step_count += 1
@@ -506,6 +570,7 @@ class InPlace:
             slot.parameter.data = slot.w
         if self.method == "PQ":
             self.rule.weights(slot.u, out=slot.u)
+        slot.moved = True
         if slot.watch is not None:
             slot.watch()
         self._write(slot)
@@ -517,6 +582,8 @@ class InPlace:
             for slot in self._open:
                 if slot.u is not slot.w:
                     slot.parameter.data = slot.w
+                if self.method == "PQ":
+                    self.rule.weights(slot.u, out=slot.u)
                 self._write(slot)
         if self._open:
             self.generation += 1
@@ -537,13 +604,12 @@ class InPlace:
         }
 
     def _save(self, optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        self.not_viewing("state_dict()")
-        self._recover()
+        self.settle("state_dict()")
         return {**state, _KEY: [*state.get(_KEY, []), self._entry()]}
 
     def _check_state(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
         self._loaded = None
-        self.not_viewing("load_state_dict()")
+        self.settle("load_state_dict()")
         found = state.get(_KEY)
         if not isinstance(found, list) or not all(isinstance(e, dict) and e.get("format") == _FORMAT for e in found):
             raise InputError(
@@ -572,15 +638,14 @@ class InPlace:
                     raise InputError(
                         f"{slot.name}: a {what} of shape {expected} was expected in the state, not {shape}"
                     )
-            if not isinstance(mu, float) or not mu >= 1:
-                raise InputError(f"{slot.name}: mu >= 1 was expected in the state")
+            if not isinstance(mu, float) or not 1 <= mu < math.inf:
+                raise InputError(f"{slot.name}: a finite mu >= 1 was expected in the state")
         self._loaded = entry
 
     def _load(self, optimizer: Optimizer) -> None:
         entry, self._loaded = self._loaded, None
         if entry is None:
             return
-        self._recover()
         with torch.no_grad():
             for slot, u, s, mu in zip(self.slots, entry["latents"], entry["scales"], entry["mus"], strict=True):
                 slot.u.copy_(u)
@@ -637,8 +702,9 @@ def _selected(optimizer: Optimizer, params: Iterable[Any] | None) -> list[tuple[
         if not found:
             raise InputError("params: the optimizer has no parameter with two or more axes to quantize")
         return found
-    if isinstance(params, Tensor):
-        raise InputError("params: an iterable of parameters or of (name, parameter) was expected, not one tensor")
+    if isinstance(params, Tensor) or not isinstance(params, Iterable):
+        found_type = "one tensor" if isinstance(params, Tensor) else type(params).__name__
+        raise InputError(f"params: an iterable of parameters or of (name, parameter) was expected, not {found_type}")
     chosen: dict[int, tuple[str, Tensor, int, int]] = {}
     for given in params:
         named = isinstance(given, tuple) and len(given) == 2
@@ -657,7 +723,8 @@ def _selected(optimizer: Optimizer, params: Iterable[Any] | None) -> list[tuple[
 
 
 def _check_parameter(name: str, p: Tensor, scale: str | None) -> None:
-    if nn.parameter.is_lazy(p) or p.is_meta or type(p.data) is not Tensor or p.layout != torch.strided:
+    ordinary = not nn.parameter.is_lazy(p) and not p.is_meta and type(p.data) is Tensor and p.layout == torch.strided
+    if not ordinary or any(stride == 0 and size > 1 for stride, size in zip(p.stride(), p.shape, strict=True)):
         raise InputError(f"{name}: an ordinary dense tensor was expected")
     if p.dtype not in (torch.float32, torch.float64):
         raise InputError(
@@ -707,7 +774,8 @@ def attach(
     weight. A closure is evaluated once, at the quantized weights, before the optimizer moves.
     After the step p.grad holds s B(u) grad: set gradients to zero or None between steps, as usual.
     The optimizer's state_dict() carries the latent weights, and load_state_dict() puts them and the
-    model's weights in place. For a pair that the theory does not cover a UserWarning says why.
+    model's weights in place; a copy of the optimizer has no hooks, and is attached anew. For a pair
+    that the theory does not cover a UserWarning says why.
     Memory: one tensor like each weight for u, and another for B(u) where B is not constant.
 
     Raises `InputError` for what `prepare` refuses; another method, scale or mu; PQ and rPC without
@@ -754,4 +822,4 @@ def attach(
     return InPlace(optimizer, rule, slots, method, nonfinite, pair, levels, dict(parameters))
 
 
-__all__ = ["METHODS", "NONFINITE", "InPlace", "Rule", "Slot", "attach", "is_identity"]
+__all__ = ["METHODS", "NONFINITE", "InPlace", "Outermost", "Rule", "Slot", "attach", "is_identity"]

@@ -18,7 +18,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat
 
 import sympy as sp
 
@@ -281,9 +281,9 @@ class MovingProx:
 
 
 def _checked(mu: float) -> float:
-    found = float(mu)
+    found = float(mu) if isinstance(mu, SupportsFloat) else math.nan
     if not 1 <= found < math.inf:
-        raise InputError(f"mu: a finite number of at least 1 was expected, not {found:g}")
+        raise InputError(f"mu: a finite number of at least 1 was expected, not {mu!r:.40}")
     return found
 
 
@@ -315,9 +315,11 @@ class Schedule:
     geometric: bool = False
 
     def value(self, epoch: int, epochs: int) -> sp.Rational:
-        """The exact value in an epoch counted from 1, in thousandths; a single epoch takes the last."""
-        if epochs == 1 or self.first == self.last:
+        """The exact value in an epoch counted from 1, in thousandths between the ends; a single epoch is the last."""
+        if epoch == epochs or self.first == self.last:
             return self.last
+        if epoch == 1:
+            return self.first
         done = (epoch - 1) / (epochs - 1)
         a, b = float(self.first), float(self.last)
         x = a * (b / a) ** done if self.geometric else a + (b - a) * done
@@ -347,7 +349,7 @@ class PairSchedule:
 
     ``targets`` (one, or several) have a method ``set(**parameters)`` and take the first value at once;
     after k calls of `step` they hold the value of `Schedule` in epoch k + 1 of steps + 1: an exact
-    number in thousandths, the last one for good from call ``steps`` on. A call that changes nothing
+    number, in thousandths between the ends, ``last`` for good from call ``steps`` on. A call that changes nothing
     sets nothing. ``parameters``: one name, or several that move together.
 
     Raises `InputError` for no target, no name, a value that is no exact rational number, a number of
@@ -363,10 +365,11 @@ class PairSchedule:
         steps: int,
         geometric: bool = False,
     ) -> None:
-        found = (targets,) if hasattr(targets, "set") else tuple(targets)
+        found = (targets,) if hasattr(targets, "set") else tuple(targets) if isinstance(targets, Iterable) else ()
         if not found or not all(callable(getattr(t, "set", None)) for t in found):
             raise InputError("targets: one or more objects with a method set(**parameters) were expected")
-        names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+        several = isinstance(parameters, Iterable) and not isinstance(parameters, str)
+        names: tuple[Any, ...] = tuple(parameters) if several else (parameters,)
         if not names or not all(isinstance(n, str) and n for n in names) or len(set(names)) < len(names):
             raise InputError("parameters: one or more different names were expected")
         ends = [as_exact(end, f"{what}: an exact number") for what, end in (("first", first), ("last", last))]

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 import proxpair
@@ -171,6 +172,7 @@ def test_interrupted_at_ten_random_moments_and_resumed_gives_the_same_bytes(whol
                 interrupted += 1
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+                torch.set_grad_enabled(True)  # an interrupt may come while no_grad is entered
     finally:
         signal.signal(signal.SIGALRM, before)
     assert interrupted >= 5
@@ -202,6 +204,35 @@ def test_workers_give_the_same_bytes_and_one_that_dies_loses_nothing(whole: Path
     kept = set(parts.glob("*.json"))
     assert len(kept) >= 2
     assert files(run(tmp_path)) == files(whole)
+
+
+def test_processes_of_torchrun_train_each_network_together(tmp_path: Path) -> None:
+    """Without batch normalisation they take the steps of one process, up to the order of sums."""
+    vit = replace(FIRST, name="vit", model="vit", width=16, rates=(2.0,), methods=("FP", "BC"), seeds=1)
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "from dataclasses import replace\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_campaign as t\n"
+        "vit = replace(t.FIRST, name='vit', model='vit', width=16, rates=(2.0,), methods=('FP', 'BC'), seeds=1)\n"
+        "t.PROFILES['small'] = (vit,)\n"
+        "t.run(pathlib.Path(sys.argv[1]))\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROFILES, "small", (vit,))
+        alone = run(tmp_path / "one")
+    two = tmp_path / "two" / "networks" / "small"
+    assert "2 processes" in json.loads((two / "study.json").read_text())["device"]
+    for ours, theirs in zip(rows(alone, "curves"), rows(two, "curves"), strict=True):
+        assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), rel=1e-3)
+    assert len(files(two)) == len(files(alone))
 
 
 def _kill_a_worker(process: subprocess.Popen[str], parts: Path) -> None:

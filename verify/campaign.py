@@ -20,8 +20,10 @@ import csv
 import hashlib
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +37,7 @@ from theory.version import VERSION
 from verify.experiments import FULL, METHODS, PROFILES, SCRATCH, Experiment, method
 from verify.runs import _source_digest
 from verify.shards import alone, clear_temporaries, digest
-from verify.statistics import holm, not_below, paired, spread
+from verify.statistics import Spread, holm, not_below, paired, spread
 
 if TYPE_CHECKING:
     from verify.datasets import Split
@@ -125,10 +127,58 @@ def compute(job: Job) -> float:
     e = job.run.experiment
     data = _data(e, job.data_dir, job.split_seed, job.device)
     start = None if job.start is None else Path(job.start)
-    outcome = train(job.run, data, torch.device(job.device), start, job.weights if job.keep else None)
+    keep = job.weights if job.keep and first_process() else None
+    outcome = train(job.run, data, torch.device(job.device), start, keep)
     body = outcome.text()
-    write_text(job.part, json.dumps({"key": job.key, "sha256": _sha(body), "outcome": body}))
+    if first_process():
+        write_text(job.part, json.dumps({"key": job.key, "sha256": _sha(body), "outcome": body}))
+    _meet()
     return time.perf_counter() - began
+
+
+def first_process() -> bool:
+    """Whether this process writes: of those that torchrun starts, the first."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _meet() -> None:
+    """Wait for the other processes, if there are any."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+
+
+@contextmanager
+def _together(device: str) -> Iterator[tuple[str, int]]:
+    """(device, processes) of this process; those that torchrun has started train every network together."""
+    import torch
+    from torch import distributed
+
+    world = _number("WORLD_SIZE", 1)
+    if world == 1:
+        yield device, 1
+        return
+    here = f"cuda:{_number('LOCAL_RANK', 0)}" if device == "cuda" else device
+    if device == "cuda":
+        torch.cuda.set_device(here)
+    try:
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"WORLD_SIZE is {world}, as torchrun sets it, but no group can be made ({reason})") from None
+    try:
+        yield here, world
+    finally:
+        distributed.destroy_process_group()
+
+
+def _number(name: str, otherwise: int) -> int:
+    """An integer of the environment."""
+    text = os.environ.get(name, str(otherwise))
+    if not text.isdecimal():
+        raise InputError(f"the environment's {name} should be a number, as torchrun sets it, not {text[:20]!r}")
+    return int(text)
 
 
 def _sha(text: str) -> str:
@@ -186,6 +236,7 @@ class Place:
     device: str
     data_dirs: tuple[str, ...] = ()
     jobs: int = 1
+    world: int = 1
 
     @property
     def folder(self) -> Path:
@@ -237,7 +288,7 @@ class _Plan:
             "method": [name, method(name).rule, method(name).origin],
             "run": [rate, seed, stage],
             "data": [data.sha256, self.place.seed],
-            "where": [self.place.device, *_versions().values(), _source_digest()],
+            "where": [self.place.device.partition(":")[0], self.place.world, *_versions().values(), _source_digest()],
         }
         keep = name == FULL and e.name in self.sources
         parts = str(self.place.parts)
@@ -286,28 +337,40 @@ def run_profile(
     """
     from verify.networks import pick_device
 
-    place = replace(place, device=str(pick_device(place.device)))
     if not 1 <= place.jobs <= 256:
         raise InputError(f"--jobs expects a number from 1 to 256, not {place.jobs}")
-    plan = _Plan(place, experiments)
-    with alone(place.parts):
-        clear_temporaries(place.parts)
-        total = sum(len(e.methods) * (len(e.rates) + e.seeds) for e in experiments)
-        done = 0
-        jobs: list[Job] = []
-        for e in experiments:
-            for wave in (plan.tuning, plan.final):
-                todo = wave(e)
-                for seconds, job in _computed(todo, place.jobs):
-                    done += 1
-                    progress(f"{e.name}: {job.run.method}", done, total)
-                    if seconds is not None:
-                        _note_time(place.parts, job, seconds)
-                if todo[0].run.stage == "tune":
-                    plan.choose(e, todo)
-                jobs += todo
+    if place.jobs > 1 and _number("WORLD_SIZE", 1) > 1:
+        raise InputError("--jobs and torchrun do not go together: give one of them")
+    with _together(str(pick_device(place.device))) as (device, world):
+        place = replace(place, device=device, world=world)
+        plan = _Plan(place, experiments)
+        with alone(place.parts) if first_process() else nullcontext():
+            if first_process():
+                clear_temporaries(place.parts)
+            _meet()
+            return _run(place, plan, progress, command)
+
+
+def _run(place: Place, plan: _Plan, progress: Callable[[str, int, int], None], command: str) -> Path:
+    experiments = list(plan.experiments.values())
+    total = sum(len(e.methods) * (len(e.rates) + e.seeds) for e in experiments)
+    done = 0
+    jobs: list[Job] = []
+    for e in experiments:
+        for wave in (plan.tuning, plan.final):
+            todo = wave(e)
+            for seconds, job in _computed(todo, place.jobs):
+                done += 1
+                progress(f"{e.name}: {job.run.method}", done, total)
+                if seconds is not None and first_process():
+                    _note_time(place.parts, job, seconds)
+            if todo[0].run.stage == "tune":
+                plan.choose(e, todo)
+            jobs += todo
+    if first_process():
         _write(place, plan, jobs, command)
-        return place.folder
+    _meet()
+    return place.folder
 
 
 def _computed(jobs: Sequence[Job], workers: int) -> Iterable[tuple[float | None, Job]]:
@@ -319,6 +382,7 @@ def _computed(jobs: Sequence[Job], workers: int) -> Iterable[tuple[float | None,
             yield None, job
         else:
             todo.append(job)
+    _meet()  # all have looked before one writes
     if workers == 1 or len(todo) < 2:
         for job in todo:
             yield compute(job), job
@@ -379,7 +443,7 @@ def _write(place: Place, plan: _Plan, jobs: Sequence[Job], command: str) -> None
         "profile": place.profile,
         "command": command,
         "seed": place.seed,
-        "device": _device_name(place.device),
+        "device": _device_name(place.device) + (f", {place.world} processes" if place.world > 1 else ""),
         "versions": _versions(),
         "experiments": [e.declaration for e in plan.experiments.values()],
         "data": {
@@ -451,7 +515,7 @@ def _tables(runs: Sequence[Sequence[Any]], study: dict[str, Any]) -> tuple[list[
         scores = {name: column(rows, "test") for name, rows in methods.items()}
         for name, rows in methods.items():
             valid = scores[name][~np.isnan(scores[name])]
-            at, soft = spread(valid), spread(column(rows, "soft")[~np.isnan(scores[name])])
+            at, soft = (_spread(x[~np.isnan(scores[name])]) for x in (scores[name], column(rows, "soft")))
             ratio = column(rows, "float_bytes") / column(rows, "packed_bytes")
             weights = column(rows, "weights")
             below = math.nan
@@ -485,6 +549,10 @@ def _tables(runs: Sequence[Sequence[Any]], study: dict[str, Any]) -> tuple[list[
                 numbers = (f.n, f.mean, f.sd, f.low, f.high, f.t, f.p, f.p_exact)
                 pairs.append([experiment, first, second, is_planned, *numbers, p, answer])
     return summary, pairs
+
+
+def _spread(x: np.ndarray) -> Spread:
+    return spread(x) if x.size else Spread(0, *[math.nan] * 4)
 
 
 def _mean(x: np.ndarray) -> float:
@@ -526,6 +594,7 @@ __all__ = [
     "Place",
     "chosen",
     "compute",
+    "first_process",
     "outcome_of",
     "planned",
     "run_profile",

@@ -253,6 +253,8 @@ def _profile(
             bar.update(task, description=what, completed=done, total=total)
 
         folder = campaign.run_profile(place, chosen, advance, " ".join([*said, "--seed", str(seed)]))
+    if not campaign.first_process():
+        return
     summary, _ = campaign.tabulate(folder)
     typer.echo(f"{'experiment':<22}{'method':<14}{'verdict':<14}{'rate':>6}{'hardened':>16}{'soft':>16}")
     for row in summary:

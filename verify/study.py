@@ -10,6 +10,9 @@ A run is a declaration: experiment, method, learning rate, seed, and what it is 
                training images and without moving a weight, by the same rule for every method
     measured   accuracy of that network; the bytes of its packed file and of the same in float32
 
+Under torchrun each process takes its share of every batch, gradients are averaged, and the statistics of batch
+normalisation are those of the share; the weights are the same in all of them.
+
 With a ledger the account of the latent weights runs along (`verify.accounts`): identity (I) with w =
 v_1. Where activations are quantized the network lies outside the theorem; the identity still closes.
 
@@ -32,7 +35,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from theory.errors import InputError
 from verify.accounts import TOTAL, TrainingLedger
@@ -179,6 +184,11 @@ class _Net:
         if start is not None:
             model.load_state_dict(start)
         self.model: nn.Module = cast(Any, model).to(device, memory_format=torch.channels_last)
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if several() else (0, 1)
+        if e.batch % self.world:
+            raise InputError(f"{e.name}: its batches of {e.batch} do not divide among {self.world} processes")
+        # before weights are attached: it copies them between processes
+        self.forward = DistributedDataParallel(self.model) if self.world > 1 else self.model
         self.layers = quantized_layers(self.model)
         latent = [layer.weight for _, layer in self.layers]
         chosen = {id(p) for p in latent}
@@ -228,15 +238,19 @@ class _Net:
             for group, rate in zip(self.optimizer.param_groups, (self.run.rate, e.rest), strict=True):
                 group["lr"] = rate * factor
             picked = order[k * e.batch : (k + 1) * e.batch]
-            x = data.train_x[picked]
+            x, y = data.train_x[picked], data.train_y[picked]
             if e.augment:
                 x = _augmented(x, data.horizontal_flip, drawn)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(self.model(_laid(x)), data.train_y[picked])
+            if self.world > 1:
+                x, y = x[self.rank :: self.world], y[self.rank :: self.world]
+            loss = functional.cross_entropy(self.forward(_laid(x)), y)
             loss.backward()
             self.optimizer.step()
             loss_sum += loss.detach()
-        return float(loss_sum) / self.batches
+        if self.world > 1:
+            dist.all_reduce(loss_sum)
+        return float(loss_sum) / (self.batches * self.world)
 
     def finished(self) -> nn.Module:
         """The network to deploy: a plain module with hard weights and activations, statistics taken anew."""
@@ -258,6 +272,11 @@ class _Net:
             done = harden(done)
         restate(done, self.data.train_x)
         return done.eval()
+
+
+def several() -> bool:
+    """Whether this is one of several processes that train one network together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _laid(x: Tensor) -> Tensor:
@@ -307,6 +326,9 @@ def train(
             try:
                 loss = net.epoch(number)
             except InputError as error:
+                gradients = [slot.parameter.grad for slot in net.inplace.slots]
+                if all(g is None or bool(torch.isfinite(g).all()) for g in gradients):
+                    raise
                 outcome.failed = f"epoch {number}: {error}"
                 return outcome
             after = net.levels()
@@ -356,4 +378,4 @@ def _measure(net: _Net, outcome: Outcome) -> None:
 
 
 __all__ = ["ACCOUNT", "EVALUATED", "RESTATED", "Outcome", "Run", "accuracy", "pooled", "restate"]
-__all__ += ["train"]
+__all__ += ["several", "train"]

@@ -148,6 +148,7 @@ def _application() -> Any:
     app.command("worst-case")(commands_worst.worst_case)
     app.command("theorems")(figures_commands.theorems)
     app.command("train")(verify_commands.train)
+    app.command("networks")(figures_commands.networks)
     app.command("probe")(commands_probe.probe)
     app.command("figures")(figures_commands.figures)
     return app

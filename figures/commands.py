@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Out = Annotated[Path, typer.Option("--out", help="Folder with the results; figures, tables and page go there too.")]
 
@@ -51,6 +55,37 @@ def theorems(out: Out = Path("out")) -> None:
         raise typer.Exit(1)
 
 
+def networks(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Results of one profile; without it every OUT/networks/PROFILE."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pages, tables and figures.")] = Path("out"),
+) -> None:
+    """Write the report on the networks of `train --profile`: page, tables and figures from the stored CSV files.
+
+    Means, intervals and tests are computed anew from runs.csv; nothing is trained.
+
+    Example: proxpair networks --out out
+    """
+    from figures.networks import found, publish, read
+    from theory.console import progress
+
+    results = [read(one) for one in ([folder] if folder is not None else found(out))]
+    paths: list[Path] = []
+    with progress() as bar:
+        for one in results:
+            task = bar.add_task(one.profile, total=None)
+            paths += publish(one, out, partial(_advance, bar, task))
+    for path in paths:
+        if path.suffix in (".html", ".tex"):
+            typer.echo(path)
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
+
+
 def paper(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything; open index.html there.")] = Path("out"),
     seed: Annotated[int, typer.Option("--seed", help="The one seed of every random choice.")] = 0,
@@ -59,6 +94,9 @@ def paper(
     seeds: Annotated[int, typer.Option("--seeds", help="Networks per method, at least 1.")] = 3,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda, for the networks.")] = "cpu",
     worst: Annotated[int, typer.Option("--worst", help="Worst cases up to this n, 0 to 10; 0: none.")] = 5,
+    profile: Annotated[
+        str, typer.Option("--profile", help="Experiments of `train --profile` to run too: quick, or none.")
+    ] = "quick",
 ) -> None:
     """The main job: verdicts, synthesis, convergence, networks, figures and the report.
 
@@ -68,8 +106,8 @@ def paper(
     from theory.console import progress
 
     with progress() as bar:
-        page = make(out, seed, steps, epochs, seeds, bar, device, worst)
+        page = make(out, seed, steps, epochs, seeds, bar, device, worst, profile)
     typer.echo(f"open {page}")
 
 
-__all__ = ["figures", "paper", "theorems"]
+__all__ = ["figures", "networks", "paper", "theorems"]

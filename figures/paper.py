@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,19 +76,24 @@ def make(
     progress: Progress,
     device: str = "cpu",
     worst: int = 5,
+    profile: str = "quick",
 ) -> Path:
     """Everything into ``out``; returns the path of index.html.
+
+    ``profile``: the small networks of that profile of `verify.experiments` too, or "none".
 
     The same arguments give the same bytes on the CPU, apart from timings.json, which holds the
     seconds of each stage. Raises `InputError` on a bad argument before anything is written.
     """
+    from figures import networks
     from figures.plots import slug
     from figures.report import build
     from theory.catalogue import CATALOGUE
     from theory.commands_catalogue import catalogue_rows
-    from verify import converge, train
+    from verify import campaign, converge, train
     from verify.networks import pick_device
 
+    experiments = () if profile == "none" else campaign.chosen(profile)
     converge.check_arguments(seed, steps)
     train.check_arguments(seed, seeds, epochs)
     pick_device(device)
@@ -122,6 +128,16 @@ def make(
     lap("theorems")
     train.run(out, seed=seed, seeds=seeds, epochs=epochs, device=device, progress=progress)
     lap("networks")
+    if experiments:
+        place = campaign.Place(out, profile, seed, device, jobs=os.cpu_count() or 1)
+        bar = progress.add_task(profile, total=None)
+
+        def advance(what: str, done: int, total: int) -> None:
+            progress.update(bar, description=what, completed=done, total=total)
+
+        command = f"proxpair train --profile {profile} --seed {seed}"
+        networks.write(campaign.run_profile(place, experiments, advance, command), out)
+        lap("experiments")
     page = build(out, rows, made, progress)
     lap("figures")
     timings["total"] = round(sum(timings.values()), 3)

@@ -321,7 +321,7 @@ def method_page(row: Row, shown: Shown | None, base: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>proxpair: {escape(title)}</title>\n<style>{TABLE_STYLE}{_PAGE_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>proxpair: {escape(title)}</title>\n<style>{TABLE_STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n"
         f'<main id="main">\n{back}<h1>{escape(title)}</h1>\n<p>{badge(str(row["verdict"]))}</p>\n'
         f'{_body(row, picture)}\n{proof}<p class="made">Made by <code>{escape(command)}</code>.</p>\n'
         "</main>\n</body>\n</html>\n"
@@ -412,6 +412,13 @@ def _section(name: str, title: str, *parts: str) -> str:
     )
 
 
+def _profiles(out: Path) -> str:
+    """Links to the pages of `figures.networks` that are there."""
+    names = sorted(path.name for path in out.glob("networks-*.html"))
+    links = ", ".join(f'<a href="{escape(name)}">{escape(name)}</a>' for name in names)
+    return f"<p>Experiments with paired tests, a page for each profile: {links}.</p>" if names else ""
+
+
 def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet], proved: Theorems | None = None) -> str:
     """The whole of index.html."""
 
@@ -486,6 +493,7 @@ def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet],
             figure("curves"),
             table("networks") or _missing("No networks are in this folder.", "proxpair train"),
             '<p class="made">Runs made by <code>proxpair train</code>.</p>' if inputs.has_networks else "",
+            _profiles(inputs.out),
         ),
         (
             "again",
@@ -505,7 +513,7 @@ def page_text(inputs: Inputs, shown: dict[str, Shown], sheets: dict[str, Sheet],
         "<title>proxpair: forward-backward pairs for binarized networks</title>\n"
         '<meta name="description" content="Verdicts on forward-backward quantizer pairs, convergence ledgers and '
         'trained networks.">\n'
-        f"<style>{TABLE_STYLE}{_PAGE_STYLE}</style>\n</head>\n<body>\n"
+        f"<style>{TABLE_STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the content</a>\n'
         '<header class="top"><div>\n<p class="brand">proxpair</p>\n'
         "<h1>Which forward-backward pairs for binarized networks are principled?</h1>\n"
@@ -537,7 +545,7 @@ addEventListener('hashchange', reveal);
 reveal();
 """
 
-_PAGE_STYLE = """
+PAGE_STYLE = """
 html { scroll-behavior: smooth; scroll-padding-top: 3.5rem; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 .skip { position: absolute; left: -100vw; background: var(--paper); padding: 0.5rem 1rem; z-index: 3; }
@@ -598,6 +606,7 @@ footer p { max-width: 74rem; margin: 0 auto; padding: 1.2rem 1.25rem 2rem; }
 """
 
 __all__ = [
+    "PAGE_STYLE",
     "Shown",
     "build",
     "make_sheets",

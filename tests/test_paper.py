@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from shortened import first_entries
 
 import proxpair
 from theory.catalogue import CATALOGUE
+from verify.experiments import PROFILES, Experiment
 
-SMALL = ["--seed", "3", "--steps", "30", "--epochs", "1", "--seeds", "2", "--worst", "1"]
+SMALL = ["--seed", "3", "--steps", "30", "--epochs", "1", "--seeds", "2", "--worst", "1", "--profile", "tiny"]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -26,7 +28,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two runs over some of the methods, of every kind of verdict (test_pages has them all)."""
     folders = tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b")
-    with first_entries(12):
+    tiny = Experiment("tiny", "digits", "mlp", 8, "weights", "scratch", 1, 64, (2.0,), 0.05, methods=("FP", "BC"))
+    with first_entries(12), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)  # a pool of processes would not know this profile
+        patch.setitem(PROFILES, "tiny", (tiny,))
         assert {entry.verdict for entry in CATALOGUE.values()} == {"smooth", "lipschitz", "unprincipled"}
         for folder in folders:
             assert proxpair.main(["paper", "--out", str(folder), *SMALL]) == 0
@@ -54,11 +59,13 @@ def test_everything_is_there(runs: tuple[Path, Path]) -> None:
         "synthesized.json",
         "convergence/summary.csv",
         "networks/summary.csv",
+        "networks/tiny/runs.csv",
+        "networks-tiny.html",
     ):
         assert (out / name).stat().st_size > 0, name
     for kind in ("png", "pdf", "csv"):
         assert list((out / "figures").glob(f"*.{kind}"))
-    assert {"verdicts", "networks", "total"} <= set(json.loads((out / "timings.json").read_text()))
+    assert {"verdicts", "networks", "experiments", "total"} <= set(json.loads((out / "timings.json").read_text()))
 
 
 def test_no_seconds_outside_timings(runs: tuple[Path, Path]) -> None:
@@ -67,7 +74,15 @@ def test_no_seconds_outside_timings(runs: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [["--steps", "0"], ["--seeds", "0"], ["--epochs", "-1"], ["--seed", "-1"], ["--device", "tpu"], ["--steps", "x"]],
+    [
+        ["--steps", "0"],
+        ["--seeds", "0"],
+        ["--epochs", "-1"],
+        ["--seed", "-1"],
+        ["--device", "tpu"],
+        ["--steps", "x"],
+        ["--profile", "x"],
+    ],
 )
 def test_bad_arguments_write_nothing(bad: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"

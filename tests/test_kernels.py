@@ -20,11 +20,13 @@ from test_benchmarks import loaded
 
 from theory.catalogue import CATALOGUE, PROX_LIBRARY, TRANSFORM_LIBRARY
 from theory.errors import InputError, Undecided
-from theory.exact import to_float
+from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
 from theory.parser import parse
-from verify import kernels
-from verify.kernels import _BLOCK, Kernel, _Builder, _classes, _Program, _steps, _uniform, both, kernel
+from verify import kernel_smooth
+from verify.kernel_forms import clamped_line, clamped_steps, dead_zone, float_classes, put_steps, uniform_steps
+from verify.kernel_programs import BLOCK, Builder, Program
+from verify.kernels import Kernel, both, kernel
 from verify.lowering import lower
 from verify.prepared import resolved
 from verify.quantizers import uniform_pair
@@ -143,17 +145,19 @@ def test_general_maps_are_those_of_lower() -> None:
 @pytest.mark.parametrize("kind", sorted(ONE_OF_EACH))
 def test_layouts_and_out(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     k = kernel(ONE_OF_EACH[kind])
-    x = torch.randn(2 * _BLOCK + 77, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2 * BLOCK + 77, generator=torch.Generator().manual_seed(1))
     wanted = k(x)
     assert bits(k.pure(x)) == bits(wanted)
     assert bits(torch.cat([k(part.clone()) for part in x.split(1013)])) == bits(wanted)
     sizes: list[int] = []
-    monkeypatch.setattr(kernels.torch, "empty", _watched(torch.empty, sizes))
+    for name in ("empty", "empty_like"):
+        monkeypatch.setattr(torch, name, _watched(getattr(torch, name), sizes))
     out = torch.full_like(x, 7.0)
+    sizes.clear()
     assert k(x, out) is out
     assert bits(out) == bits(wanted)
     monkeypatch.undo()
-    assert max(sizes, default=0) <= _BLOCK
+    assert max(sizes, default=0) <= BLOCK
     here = x.clone()
     assert k(here, here) is here
     assert bits(here) == bits(wanted)
@@ -216,7 +220,7 @@ def test_pure_is_compiled_as_one_graph() -> None:
 def test_a_pair_in_one_pass(forward: PiecewiseMap, backward: PiecewiseMap) -> None:
     pair = both(forward, backward)
     for dtype in TYPES:
-        x = torch.randn(_BLOCK + 3, dtype=dtype, generator=torch.Generator().manual_seed(2))
+        x = torch.randn(BLOCK + 3, dtype=dtype, generator=torch.Generator().manual_seed(2))
         f, b = pair(x)
         assert bits(f) == bits(kernel(forward)(x))
         assert bits(b) == bits(kernel(backward)(x))
@@ -295,22 +299,155 @@ def _agrees(breaks: list[Fraction], levels: list[Fraction], ties: list[Fraction]
         assert same(k.pure(x), k(x))
 
 
+# --------------------------------------------------------------------------- random lines, and forms that nearly fit
+
+_SLOPES = st.one_of(
+    st.sampled_from([Fraction(s) for s in (0, 1, 2, -1, 10**30, 2**100)] + [Fraction(1, 2), Fraction(1, 2**100)]),
+    _RATIONALS,
+)
+_ENDS = st.one_of(_PLACES, st.integers(-16, 16).map(lambda k: Fraction(k, 8)), st.just(Fraction(10) ** 45))
+
+
+@st.composite
+def _lines(draw: st.DrawFn) -> PiecewiseMap:
+    """Lines that meet or jump, often of one slope, with any value at the breaks; some breaks beyond float32."""
+    breaks = sorted(draw(st.lists(_ENDS, min_size=1, max_size=4, unique=True)))
+    common = draw(_SLOPES)
+    lines = [(common if draw(st.booleans()) else draw(_SLOPES), draw(_ENDS)) for _ in range(len(breaks) + 1)]
+    for k, b in enumerate(breaks):
+        if draw(st.booleans()):
+            lines[k + 1] = (lines[k + 1][0], (lines[k][0] - lines[k + 1][0]) * b + lines[k][1])
+    ends = [[s * b + c for s, c in pair] for b, pair in zip(breaks, pairwise(lines), strict=True)]
+    values = [draw(st.sampled_from([left, right, left + 1])) for left, right in ends]
+    exact = [[sp.Rational(q.numerator, q.denominator) for q in part] for part in (breaks, values)]
+    pieces = [sp.Rational(s.numerator, s.denominator) * X + sp.Rational(c.numerator, c.denominator) for s, c in lines]
+    return PiecewiseMap.build(exact[0], pieces, exact[1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(_lines())
+def test_random_lines(m: PiecewiseMap) -> None:
+    k = Kernel(m)
+    for dtype in TYPES:
+        x = points(m, dtype)[::3]
+        assert same(k(x), lower(m, "torch")(x)), (m, dtype)
+        assert same(k(x.clone(), out := x.clone()), k.pure(x))
+        assert same(k(out.copy_(x), out), k.pure(x))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Piecewise((x + 1, x < -1), (5, x < 1), (x - 1, True))",  # no dead zone: its level is not 0
+        "Piecewise((x + 1, x < -2), (0, x <= 1), (x - 1, True))",  # one that begins too early, or ends too late
+        "Piecewise((x + 1, x < -1), (0, x <= 2), (x - 1, True))",
+        "Piecewise((3*x + 3, x < -1), (0, x <= 1), (3*x - 3, True))",  # 3 (x - 1) would be rounded twice
+        "Piecewise((x - 1/3, x < 0), (x + 1/3, True))",  # the shift is no float
+        "Piecewise((x/10, x <= 3), (1, True))",  # 3 * 0.1 > 0.3
+        "clip(x/2, 0, 1)",  # no -0.0 from below
+        "Piecewise((0, x < 0), (x/2, x < 1), (x/2 + 1/4, x <= 3/2), (1, True))",
+        "-round(15*clip(x, 0, 1))/15",  # 0/(-15) is -0.0
+        "10**45",
+        "Piecewise((0, x < 10**45), (x, True))",  # beyond float32 only infinity is left of a piece
+        "Piecewise((0, x < -10**45), (1, x < 0), (x + 1, x < 10**45), (5, True))",
+    ],
+)
+def test_what_nearly_fits_a_form(text: str) -> None:
+    m = parse(text)
+    for dtype in TYPES:
+        x = points(m, dtype)
+        assert same(Kernel(m)(x), lower(m, "torch")(x)), dtype
+
+
+def test_forms_that_fit_are_taken() -> None:
+    for text, form in (("clip(-x, -1, 1)", clamped_line), ("x - clip(x, -1, 1)", dead_zone)):
+        b = Builder(torch.float32)
+        assert form(b, float_classes(parse(text), torch.float32)) is not None
+    # continuous at both ends: no class for a tie; a level that underflows is no -0.0
+    assert len(float_classes(PROX_LIBRARY["soft threshold"].map(), torch.float32)) == 3
+    tiny = float_classes(parse("Piecewise((-1/10**60, x < 0), (1, True))"), torch.float32)[0].level
+    assert str(tiny) == "0.0"
+    # the fifteen steps of DoReFa need float64 for one sum alone
+    names = [op.name for op in kernel(MAPS["DoReFa 4 bits"])._programs[torch.float32].ops]
+    assert names == ["wide", "add", "narrow", "clamp", "add", "div"]
+
+
+def test_constants_of_uniform_steps_are_floats() -> None:
+    """(r + c)/s with a c that is no float gave 0.76 for the level 1; 2^25 + k times 1/3 is rounded in between."""
+    breaks, levels = [Fraction(40), Fraction(856, 21)], [Fraction(1), Fraction(37, 21), Fraction(53, 21)]
+    _agrees(breaks, levels, levels[:-1])
+    far = [Fraction(2**25 + k, 3) for k in range(4)]
+    _agrees([Fraction(k) for k in range(3)], far, far[:-1])
+    wide = [Fraction(2**24 + 8 * k) for k in range(12)]  # integers that float32 does not have
+    _agrees(wide, [Fraction(k) for k in range(13)], [Fraction(k) for k in range(12)])
+
+
+def test_constants_beyond_floats_are_left_to_lower() -> None:
+    for slope, shift in ((1, 10**310), (10**310, 0)):
+        m = PiecewiseMap.build([0], [0, slope * X + shift], [0])
+        x = torch.tensor([-1.0, 0.0, 1e-320, 1.0, 1e300, math.inf], dtype=torch.float64)
+        assert Kernel(m).kind == "general"
+        assert same(Kernel(m)(x), lower(m, "torch")(x))
+
+
+def test_a_formula_that_overflows_inside_is_general() -> None:
+    x = torch.tensor([-400.0, 1.0, 400.0, 900.0], dtype=torch.float64)
+    for text in ("sinh(x)/cosh(x)**2", "Piecewise((sinh(x)/cosh(x)**2, x < 500), (x, True))"):
+        m = parse(text)
+        assert kernel(m).kind == "general"
+        torch.testing.assert_close(kernel(m)(x), lower(m, "torch")(x), rtol=1e-12, atol=0)
+    assert kernel(MAPS["decay"]).kind == "general"
+    x = torch.tensor([3.0, 1e20], dtype=torch.float64)
+    for text in ("sqrt(x**2 + x + 1) - x", "Piecewise((sqrt(x**2 + x + 1) - x, x < 10**30), (x, True))"):  # 0 at 1e20
+        torch.testing.assert_close(kernel(parse(text))(x), lower(parse(text), "torch")(x), rtol=1e-12, atol=0)
+
+
+def test_a_block_without_large_x_has_the_bits_of_the_others() -> None:
+    pair = both(SWISH, SLOPE)
+    for dtype in TYPES:
+        limit = pair._programs[dtype].limit
+        near = limit * torch.linspace(1 - 1e-5, 1 + 1e-5, 2001, dtype=dtype)
+        for x in (near, -near, torch.linspace(0, 3, 1001, dtype=dtype) * limit):
+            for part in (x, -x):
+                assert [bits(v) for v in pair(part)] == [bits(v) for v in pair.pure(part)]
+
+
+@pytest.mark.parametrize("sharpness", [sp.Rational(1, 10**4), 10**20])
+def test_flat_and_sharp_swish(sharpness: Any) -> None:
+    entry = TRANSFORM_LIBRARY["SwishSign"]
+    for m in (entry.map(beta=sharpness), entry.derivative_map(beta=sharpness)):
+        for kind in (np.float32, np.float64):
+            scale = kind(1 / float(sharpness))
+            x = np.append(BENCHMARK.inputs(m, 200, kind), scale * np.linspace(0, 800, 300, dtype=kind))
+            assert kernel(m).kind == "swish"
+            assert BENCHMARK.error(m, x, kernel(m)(torch.from_numpy(x)).numpy()).share <= 1
+
+
+def test_out_may_require_a_gradient_but_not_serve_twice() -> None:
+    x = torch.randn(5)
+    out = torch.zeros(5, requires_grad=True)
+    assert kernel(SIGN)(x, out) is out
+    assert bits(out.detach()) == bits(kernel(SIGN)(x))
+    with pytest.raises(InputError, match="not one for both"):
+        both(SWISH, SLOPE)(x, out, out)
+
+
 # --------------------------------------------------------------------------- mutants
 
 
 def _values(m: PiecewiseMap, put: Any, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     """The values of a program put together by hand, and those of `lower`, at the test points."""
-    b = _Builder(dtype)
+    b = Builder(dtype)
     x = points(m, dtype)
-    return _Program(b, [put(b)]).pure(x)[0], lower(m, "torch")(x)
+    return Program(b, [put(b)]).pure(x)[0], lower(m, "torch")(x)
 
 
 @pytest.mark.parametrize("name", ["LSQ forward", "DoReFa 4 bits", "16 levels"])
 def test_a_nudged_formula_is_rejected(name: str) -> None:
     m = MAPS[name]
-    classes = _classes(m, torch.float32)
+    classes = float_classes(m, torch.float32)
     firsts, levels = [c.first for c in classes], [c.level or 0.0 for c in classes]
-    found = _uniform(classes, torch.float32)
+    found = uniform_steps(classes, torch.float32)
     assert found is not None
     index, finish = found
     assert index.right(firsts, torch.float32)
@@ -328,14 +465,14 @@ def test_a_nudged_formula_is_rejected(name: str) -> None:
 @pytest.mark.parametrize("name", ["a third", "an eighth", "prox finite projection", "16 levels"])
 def test_a_threshold_one_float_away_is_rejected(name: str, dtype: torch.dtype) -> None:
     m = MAPS[name]
-    classes = _classes(m, dtype)
+    classes = float_classes(m, dtype)
     firsts, levels = [c.first for c in classes], [c.level or 0.0 for c in classes]
-    assert same(*_values(m, lambda b: _steps(b, firsts, levels), dtype))
+    assert same(*_values(m, lambda b: put_steps(b, firsts, levels), dtype))
     kind = np.float32 if dtype == torch.float32 else np.float64
     for way in (-math.inf, math.inf):
         wrong = [firsts[0], float(np.nextafter(kind(firsts[1]), kind(way))), *firsts[2:]]
-        assert not same(*_values(m, lambda b, w=wrong: _steps(b, w, levels), dtype))
-        found = _uniform(classes, dtype)
+        assert not same(*_values(m, lambda b, w=wrong: put_steps(b, w, levels), dtype))
+        found = uniform_steps(classes, dtype)
         if found is not None:
             assert not found[0].right(wrong, dtype)
 
@@ -437,8 +574,8 @@ def test_a_clamp_of_jumping_lines_is_refused_where_it_would_be_wrong() -> None:
     for text, taken in ((right, True), (jumps, False), (passes, False), (falls, False)):
         m = parse(text)
         for dtype in TYPES:
-            b = _Builder(dtype)
-            assert (kernels._clamped_steps(b, _classes(m, dtype)) is not None) == taken, text
+            b = Builder(dtype)
+            assert (clamped_steps(b, float_classes(m, dtype)) is not None) == taken, text
             x = family_points(m, dtype)
             assert kernel(m)(x).tolist() == lower(m, "torch")(x).tolist(), text
 
@@ -448,7 +585,7 @@ def test_hypot_is_kept_from_the_largest_floats(monkeypatch: pytest.MonkeyPatch) 
     m = parse("x/sqrt(1 + x**2)")
     for sooner in (True, False):
         if not sooner:
-            monkeypatch.setattr(kernels, "_short_of_overflow", lambda b, form, ref, low, high: ref)
+            monkeypatch.setattr(kernel_smooth, "_short_of_overflow", lambda b, form, ref, low, high: ref)
         ops = Kernel(m)._programs[torch.float64].ops
         (clamp,) = [op for op in ops if op.name == "clamp"]
         assert (max(a for a in clamp.args if isinstance(a, float)) < 1e308) == sooner

@@ -23,6 +23,7 @@ from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
 from theory.pairs import QuantizerPair
 from verify import prepared
+from verify.experiments import METHODS
 from verify.ledger import on_floats
 from verify.lowering import lower
 from verify.prepared import Prepared, prepare
@@ -116,6 +117,8 @@ def test_default_levels_are_constants_then_limits_then_signs() -> None:
 @pytest.mark.parametrize(
     ("pair", "parameters", "message"),
     [
+        (3, {}, "a pair was expected"),
+        (None, {}, "a pair was expected"),
         ("BMM", {}, "BMM"),
         ("BC", {"beta": 1}, "unknown parameter 'beta'"),
         ("x ; 1", {"beta": 1}, "given as expressions"),
@@ -253,3 +256,16 @@ def test_training_needs_no_python_flint(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0] == "[-1.0, 1.0, 1.0]"
     assert "python-flint" in lines[-1]
+
+
+def test_a_synthesized_pair_keeps_what_it_was_made_from() -> None:
+    """The decision finds another P of the same pair, whose range is another for each width."""
+    made = [METHODS["cubic-gap"].prepared(k, 8) for k in (2, 8)]
+    ends = [p.prox(sp.Integer(5)) for p in made if p.prox is not None]
+    assert ends == [1, 1]
+    for p in made:
+        assert p.transform is not None
+        assert p.prox is not None
+        assert p.transform.compose(p.prox).agrees(p.forward)
+    decided = [prepare(p.pair, (-1, 1)) for p in made]
+    assert len({p.prox(sp.Integer(5)) for p in decided if p.prox is not None} - {1}) == 2

@@ -209,6 +209,8 @@ def prepare(pair: PairLike, levels: Sequence[Any] | None = None, **parameters: A
     Raises `InputError` for an unknown name or parameter, text or a file that cannot be read, fewer
     than two levels, or a map with infinitely many breakpoints.
     """
+    if not isinstance(pair, str | QuantizerPair | Synthesized | Path):
+        raise InputError(f"a pair was expected: a name, maps as text, a QuantizerPair or a path, not {pair!r:.40}")
     if isinstance(pair, Path):
         if parameters or levels is not None:
             raise InputError(f"{pair}: a prepared pair has its parameters and levels already")

@@ -42,8 +42,9 @@ from figures.style import (
 from figures.tables import SORT_SCRIPT, TABLE_STYLE, badge, latex_text
 from theory.errors import InputError
 from theory.files import read_text, write_together
-from verify.campaign import CURVES, LEDGER, LEVEL, PAIRED, RUNS, SUMMARY, tabulate
+from verify.campaign import CURVES, LEDGER, PAIRED, RUNS, SUMMARY, tabulate
 from verify.experiments import FULL, METHODS, PROFILES, SCRATCH, TASKS, Experiment
+from verify.statistics import LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

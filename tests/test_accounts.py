@@ -528,7 +528,7 @@ def test_steps_of_other_kinds_are_counted_once(device: torch.device) -> None:
         train(model, Waiting(model.parameters()), 1)
 
     for _ in range(4):
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     for ledger in (within, behind):
         found = ledger.now()
         for name in ("left", "D_sum", "closure_error"):

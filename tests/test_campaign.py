@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,26 @@ def test_rates_are_chosen_on_the_validation_split_by_networks_of_another_seed(wh
         assert {float(r["rate"]) for r in final if (r["experiment"], r["method"]) == (e, name)} == {best}
 
 
+def test_of_two_rates_with_one_accuracy_the_smaller_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    valid = {("FP", 2.0): 0.5, ("FP", 8.0): 0.5, ("BC", 2.0): math.nan, ("BC", 8.0): 0.1, ("BNN+", 2.0): math.nan}
+    jobs: Any = [SimpleNamespace(run=SimpleNamespace(method=name, rate=rate)) for name, rate in reversed(valid)]
+    monkeypatch.setattr(campaign, "outcome_of", lambda job: Outcome(valid=valid[job.run.method, job.run.rate]))
+    plan: Any = SimpleNamespace(rates={})
+    campaign._Plan.choose(plan, FIRST, jobs)
+    assert plan.rates == {("first", "FP"): 2.0, ("first", "BC"): 8.0, ("first", "BNN+"): 2.0}
+
+
 def test_networks_that_go_on_start_from_full_precision_of_their_own_seed(whole: Path) -> None:
     first = {(r["method"], r["seed"]): r for r in rows(whole, "curves") if r["experiment"] == "first"}
     tuned = {(r["method"], r["seed"]): r for r in rows(whole, "curves") if r["experiment"] == "tuned"}
     for seed in "34567":
         assert float(tuned["FP", seed]["loss"]) < 0.95 * float(first["FP", seed]["loss"])
     assert len(list((whole / "parts").glob("*.pt"))) == 2 + 5
+    plan = campaign._Plan(Place(whole.parents[1], "small", 3, "cpu"), (FIRST, TUNED))
+    plan.rates = {(e.name, name): 8.0 for e in (FIRST, TUNED) for name in e.methods}
+    kept = {job.run.seed: str(job.weights) for job in plan.final(FIRST) if job.run.method == "FP"}
+    assert len(set(kept.values())) == 5
+    assert all(job.start == kept[job.run.seed] for job in plan.final(TUNED))
 
 
 def test_the_summary_and_the_tests_are_those_of_scipy(whole: Path) -> None:

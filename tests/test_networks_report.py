@@ -368,7 +368,7 @@ def lacking_the_note(out: Path) -> list[str]:
         named = re.search(r">(?:<strong>)?(two: |Accuracy of)", caption)
         if named and "the ledger" not in caption and escaped not in caption:
             found.append(caption[:60])
-    if escaped not in re.search(r'id="run".*?</section>', text, re.S).group():  # type: ignore[union-attr]
+    if escaped not in re.search(r'id="run".*?</section>', text, re.S).group():
         found.append("at the top")
     for name in ("accuracy", "paired"):
         tex = (out / "networks" / "quick" / f"{name}.tex").read_text()

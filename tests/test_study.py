@@ -230,8 +230,16 @@ def test_statistics_are_taken_anew_and_weights_stay() -> None:
 
 def test_a_run_that_blows_up_says_so(digits: datasets.Split) -> None:
     outcome = train(Run(replace(TINY, rest=1e38), "BC", 1e38, 0), digits, CPU)
-    assert "not finite" in outcome.failed or "finite" in outcome.failed
+    assert outcome.failed.startswith("epoch 1: ")
+    assert "finite" in outcome.failed
     assert math.isnan(outcome.test)
+
+
+def test_a_network_that_blows_up_in_its_last_step_has_failed_too(digits: datasets.Split) -> None:
+    one_step = replace(TINY, epochs=1, batch=len(digits.train_y), rest=3e38)
+    outcome = train(Run(one_step, "BC", 2.0, 0), digits, CPU)
+    assert "not finite at the end" in outcome.failed
+    assert math.isnan(outcome.valid)
 
 
 # --------------------------------------------------------------------------- sanity that could fail

@@ -35,9 +35,9 @@ from theory.errors import InputError
 from theory.files import csv_text, read_text, write_text, write_together
 from theory.version import VERSION
 from verify.experiments import FULL, METHODS, PROFILES, SCRATCH, Experiment, method
-from verify.runs import _source_digest
+from verify.runs import source_digest
 from verify.shards import alone, clear_temporaries, digest
-from verify.statistics import Spread, holm, not_below, paired, spread
+from verify.statistics import Comparison, Spread, holm, not_below, paired, spread
 
 if TYPE_CHECKING:
     from verify.datasets import Split
@@ -66,7 +66,6 @@ PAIRED = (
     *("experiment", "first", "second", "planned", "n", "mean", "sd", "low", "high", "t", "p", "p_exact"),
     *("p_holm", "answer"),
 )
-LEVEL = 0.05
 
 
 # --------------------------------------------------------------------------- jobs
@@ -288,7 +287,7 @@ class _Plan:
             "method": [name, method(name).rule, method(name).origin],
             "run": [rate, seed, stage],
             "data": [data.sha256, self.place.seed],
-            "where": [self.place.device.partition(":")[0], self.place.world, *_versions().values(), _source_digest()],
+            "where": [self.place.device.partition(":")[0], self.place.world, *_versions().values(), source_digest()],
         }
         keep = name == FULL and e.name in self.sources
         parts = str(self.place.parts)
@@ -545,7 +544,7 @@ def _tables(runs: Sequence[Sequence[Any]], study: dict[str, Any]) -> tuple[list[
             for (first, second), f, p in zip(group, found, adjusted, strict=True):
                 if f is None:
                     continue
-                answer = "not significant" if not p <= LEVEL else "better" if f.mean > 0 else "worse"
+                answer = Comparison(first, second, f, p).answer
                 numbers = (f.n, f.mean, f.sd, f.low, f.high, f.t, f.p, f.p_exact)
                 pairs.append([experiment, first, second, is_planned, *numbers, p, answer])
     return summary, pairs
@@ -585,7 +584,6 @@ def tabulate(folder: str | Path) -> tuple[list[list[Any]], list[list[Any]]]:
 __all__ = [
     "CURVES",
     "LEDGER",
-    "LEVEL",
     "PAIRED",
     "RUNS",
     "SUMMARY",

@@ -95,7 +95,7 @@ class Shard:
             "schedules": [schedule(s).formula for s in self.schedules],
             "seeds": list(self.seeds),
             "steps": [self.steps, self.stochastic, self.deep_every, self.sharpness],
-            "versions": [VERSION, np.__version__, _source_digest()],
+            "versions": [VERSION, np.__version__, source_digest()],
         }
         for name in self.problems:
             of = problem(name)
@@ -105,7 +105,7 @@ class Shard:
 
 
 @lru_cache(maxsize=1)
-def _source_digest() -> str:
+def source_digest() -> str:
     """The code of theory/ and verify/: results of other code are not taken for results of this one."""
     import theory
     import verify
@@ -363,5 +363,6 @@ __all__ = [
     "marks",
     "pair_spec",
     "scheme_of",
+    "source_digest",
     "starting_point",
 ]

@@ -180,7 +180,8 @@ class _Net:
         self.method: Method = method(run.method)
         self.inputs = e.task == "weights+activations" and self.method.binary
         kind = "none" if self.inputs else "relu"
-        model = build(e.model, tuple(data.train_x.shape[1:]), data.classes, e.width, run.seed, kind)  # type: ignore[arg-type]
+        channels, height, width = data.train_x.shape[1:]
+        model = build(e.model, (channels, height, width), data.classes, e.width, run.seed, kind)
         if start is not None:
             model.load_state_dict(start)
         self.model: nn.Module = cast(Any, model).to(device, memory_format=torch.channels_last)
@@ -201,15 +202,18 @@ class _Net:
         with _quiet():
             self.inplace: InPlace = attach(self.optimizer, pair, method=self.method.rule, params=named)
             if self.inputs:
-                names = {name for name, _ in self.layers}
-                others = [n for n, m in self.model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-                skip = [n for n in others if n not in names]
-                binarize(self.model, pair, weights=False, activations=pair, skip=skip)
+                binarize(self.model, pair, weights=False, activations=pair, skip=self._kept())
         self.quantizers = [m for m in self.model.modules() if isinstance(m, PairQuantizer)]
         self.batches = len(data.train_y) // e.batch
         self.ledger: TrainingLedger | None = None
         if run.stage == "final" and self.method.rule == "PC++" and pair.prox is not None:
             self.ledger = TrainingLedger((self.model, self.inplace), every=self.batches)
+
+    def _kept(self) -> list[str]:
+        """The layers that stay in full precision."""
+        quantized = {name for name, _ in self.layers}
+        found = [n for n, m in self.model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        return [n for n in found if n not in quantized]
 
     def enter(self, epoch: int) -> None:
         """Put the pair of an epoch in place."""
@@ -265,10 +269,8 @@ class _Net:
                 if isinstance(q, PairQuantizer):
                     p = q.prepared
                     q.chosen = Chosen(replace(p, forward=p.hard), None, None, ())
-            kept = {name for name, _ in self.layers}
-            others = [n for n, m in done.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and n not in kept]
             with _quiet():
-                binarize(done, prepared, skip=others)
+                binarize(done, prepared, skip=self._kept())
             done = harden(done)
         restate(done, self.data.train_x)
         return done.eval()
@@ -311,7 +313,8 @@ def train(
     """Train one network and measure it. ``progress`` gets 1 after each epoch.
 
     ``start``: the file of the full-precision network that it goes on from; ``keep``: where to write such a file.
-    A gradient that is not finite ends the run: what it measured so far stays, ``failed`` says so.
+    A gradient or, at the end, an output that is not finite ends the run: what it measured so far stays,
+    ``failed`` says so.
     """
     e = run.experiment
     threads = torch.get_num_threads()
@@ -338,6 +341,10 @@ def train(
                 valid = accuracy(net.model, data.valid_x, data.valid_y)
             outcome.curve.append([loss, valid, flips])
             progress(1)
+        with torch.no_grad():
+            if not bool(torch.isfinite(net.model.eval()(data.valid_x[:EVALUATED])).all()):
+                outcome.failed = f"epoch {e.epochs}: the outputs are not finite at the end"
+                return outcome
         _measure(net, outcome)
         if keep is not None:
             save_checkpoint(keep, model={k: v.cpu() for k, v in net.model.state_dict().items()})

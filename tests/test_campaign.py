@@ -364,6 +364,8 @@ def test_a_network_that_failed_counts_as_failed_and_not_as_a_score() -> None:
     cells = [dict(zip(campaign.SUMMARY, r, strict=True)) for r in summary]
     assert [(c["n"], c["failed"]) for c in cells] == [(5, 0), (4, 1)]
     assert cells[1]["full_below_p"] > 0.95  # FP is above
+    assert cells[1]["memory_ratio"] == 4
+    assert cells[1]["flips_per_weight"] == 0.5
     found = dict(zip(campaign.PAIRED, pairs[0], strict=True))
     assert (found["n"], found["answer"]) == (4, "worse")
     assert Outcome().failed == ""

@@ -87,6 +87,11 @@ def test_refuted_methods_are_refuted_and_all_others_principled() -> None:
         assert of.origin
 
 
+def test_two_methods_take_steps_of_their_own() -> None:
+    rules = {name: of.rule for name, of in METHODS.items() if of.rule != "PC++"}
+    assert rules == {"PQ": "PQ", "rPC": "rPC"}
+
+
 def test_the_last_pair_of_a_schedule_is_the_sharpest() -> None:
     assert METHODS["BNN++"].schedule is not None
     assert METHODS["BNN++"].schedule.value(8, 8) == 20
@@ -201,6 +206,10 @@ def test_the_deployed_network_has_the_levels_of_the_latent_weights(digits: datas
     net.epoch(1)
     net.enter(2)
     done = net.finished()
+    images = digits.train_x
+    before = [b.clone() for name, b in done.named_buffers() if "running" in name]
+    study.restate(done, images)
+    assert all(map(torch.equal, before, [b for name, b in done.named_buffers() if "running" in name]))
     for name, layer in models.quantized_layers(done):
         u = net.inplace.latents[f"{name}.weight"]
         assert torch.equal(layer.weight, torch.where(u >= 0, 1.0, -1.0))
@@ -213,6 +222,32 @@ def test_the_deployed_network_has_the_levels_of_the_latent_weights(digits: datas
     else:
         assert all(len(x.unique()) > 2 for x in seen)
     assert not any(p.requires_grad for _, layer in models.quantized_layers(done) for p in [layer.weight])
+
+
+def test_each_accuracy_is_of_its_own_images(digits: datasets.Split) -> None:
+    fair = train(Run(TINY, "BC", 8.0, 3), digits, CPU)
+    for part in ("valid", "test"):
+        wrong = {f"{part}_y": (getattr(digits, f"{part}_y") + 1) % 10}
+        found = train(Run(TINY, "BC", 8.0, 3), replace(digits, **wrong), CPU)
+        assert (found.valid < 0.25) == (part == "valid")
+        assert (found.test < 0.25) == (found.soft < 0.25) == (part == "test")
+    assert min(fair.valid, fair.test, fair.soft) > 0.6
+
+
+def test_as_trained_rpc_computes_with_quantized_weights(digits: datasets.Split) -> None:
+    """Its model holds the latent weights between steps."""
+    run = Run(TINY, "rPC", 128.0, 3)
+    net = study._Net(run, digits, CPU, None)
+    net.epoch(1)
+    images = digits.valid_x, digits.valid_y
+    with net.inplace.quantized():
+        quantized = study.accuracy(net.model, *images)
+    assert train(run, digits, CPU).curve[0][1] == quantized
+    assert study.accuracy(net.model, *images) != quantized
+
+
+def test_the_constant_scale_is_root_two_over_fan_in() -> None:
+    assert torch.equal(models.Scaled(8)(torch.ones(2, 3)), torch.full((2, 3), 0.5))
 
 
 def test_statistics_are_taken_anew_and_weights_stay() -> None:

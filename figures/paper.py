@@ -44,6 +44,60 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
+VERDICTS = ("catalogue.json", "methods/*.certificate.json")
+CONFIRMED = tuple(
+    f"convergence/{name}.csv"
+    for name in ("exact", "plane", "hypotheses", "transforms", "negative", "escape", "worst_cases")
+)
+TIMINGS = ("timings.json",)
+"""Files of the stages; those of `confirm` lie in one folder with the runs."""
+
+
+def verdicts(out: Path, progress: Progress) -> None:
+    """The verdict on every catalogued pair, with its certificate."""
+    from figures.parts import slug
+    from theory.catalogue import CATALOGUE
+    from theory.commands_catalogue import catalogue_rows
+
+    bar = progress.add_task("verdicts", total=len(CATALOGUE))
+    rows = []
+    for row, certificate in catalogue_rows(on_row=lambda: progress.advance(bar)):
+        rows.append(row)
+        if certificate is not None:
+            write_bytes(out / "methods" / f"{slug(row['name'])}.certificate.json", certificate)
+    write_text(out / "catalogue.json", _json(rows))
+
+
+def synthesis(out: Path, progress: Progress) -> None:
+    """The pairs of `SHOWCASE`."""
+    bar = progress.add_task("synthesis", total=len(SHOWCASE))
+    made = synthesized_rows(on_row=lambda: progress.advance(bar))
+    write_text(out / "synthesized.json", _json(made))
+
+
+def convergence(out: Path, seed: int, steps: int, progress: Progress) -> None:
+    """The convex runs of `proxpair converge` with its usual methods and problems."""
+    from verify import converge
+
+    todo = converge.plan(steps=steps, seed=seed)
+    bar = progress.add_task("convergence", total=todo.total)
+    converge.execute(todo, out, lambda done: progress.advance(bar, done))
+
+
+def campaigns(out: Path, seed: int, device: str, profile: str, progress: Progress) -> None:
+    """The experiments of one profile."""
+    from verify import campaign
+
+    place = campaign.Place(out, profile, seed, device, jobs=os.cpu_count() or 1)
+    bar = progress.add_task(profile, total=None)
+
+    def advance(what: str, done: int, total: int) -> None:
+        progress.update(bar, description=what, completed=done, total=total)
+
+    command = f"proxpair train --profile {profile} --seed {seed}"
+    campaign.run_profile(place, campaign.chosen(profile), advance, command)
+
+
 def confirm(out: Path, seed: int, steps: int, worst: int, progress: Progress) -> None:
     """What the table of theorems reads beside the runs, into DIR/convergence.
 
@@ -82,64 +136,64 @@ def make(
 
     ``profile``: the small networks of that profile of `verify.experiments` too, or "none".
 
-    The same arguments give the same bytes on the CPU, apart from timings.json, which holds the
-    seconds of each stage. Raises `InputError` on a bad argument before anything is written.
+    A stage whose arguments, sources, library versions and files are those of its last run is not done
+    again (`figures.stages`). The same arguments give the same bytes on the CPU, apart from
+    timings.json, which holds the seconds of each stage. Raises `InputError` on a bad argument before
+    anything is written.
     """
     from figures import networks
-    from figures.plots import slug
+    from figures.data import read_verdicts
     from figures.report import build
-    from theory.catalogue import CATALOGUE
-    from theory.commands_catalogue import catalogue_rows
+    from figures.stages import Stages, contents
     from verify import campaign, converge, train
     from verify.networks import pick_device
 
     experiments = () if profile == "none" else campaign.chosen(profile)
     converge.check_arguments(seed, steps)
     train.check_arguments(seed, seeds, epochs)
-    pick_device(device)
+    where = str(pick_device(device))
     timings: dict[str, float] = {}
-    start = time.perf_counter()
+    stages = Stages(out)
 
-    def lap(stage: str) -> None:
-        nonlocal start
-        now = time.perf_counter()
-        timings[stage] = round(now - start, 3)
-        start = now
+    def stage(name: str, *args: Any, **kwargs: Any) -> None:
+        start = time.perf_counter()
+        if not stages.run(name, *args, **kwargs):
+            progress.add_task(f"{name}: up to date", total=1, completed=1)
+        timings[name] = round(time.perf_counter() - start, 3)
 
-    bar = progress.add_task("verdicts", total=len(CATALOGUE))
-    rows = []
-    for row, certificate in catalogue_rows(on_row=lambda: progress.advance(bar)):
-        rows.append(row)
-        if certificate is not None:
-            write_bytes(out / "methods" / f"{slug(row['name'])}.certificate.json", certificate)
-    write_text(out / "catalogue.json", _json(rows))
-    lap("verdicts")
-
-    bar = progress.add_task("synthesis", total=len(SHOWCASE))
-    made = synthesized_rows(on_row=lambda: progress.advance(bar))
-    write_text(out / "synthesized.json", _json(made))
-    lap("synthesis")
-
-    todo = converge.plan(steps=steps, seed=seed)
-    bar = progress.add_task("convergence", total=todo.total)
-    converge.execute(todo, out, lambda done: progress.advance(bar, done))
-    lap("convergence")
-    confirm(out, seed, steps, worst, progress)
-    lap("theorems")
-    train.run(out, seed=seed, seeds=seeds, epochs=epochs, device=device, progress=progress)
-    lap("networks")
+    exact, numerical, everything = ("theory",), ("theory", "verify"), ("theory", "verify", "figures")
+    stage("verdicts", {}, exact, VERDICTS, lambda: verdicts(out, progress))
+    stage("synthesis", {"pairs": SHOWCASE}, exact, ("synthesized.json",), lambda: synthesis(out, progress))
+    given: dict[str, Any] = {"seed": seed, "steps": steps}
+    runs = ("convergence/*.csv",)
+    stage("convergence", given, numerical, runs, lambda: convergence(out, seed, steps, progress), but=CONFIRMED)
+    given["worst"] = worst
+    stage("theorems", given, numerical, CONFIRMED, lambda: confirm(out, seed, steps, worst, progress))
+    given = {"seed": seed, "seeds": seeds, "epochs": epochs, "device": where}
+    stage(
+        "networks",
+        given,
+        numerical,
+        ("networks/*.csv",),
+        lambda: train.run(out, seed=seed, seeds=seeds, epochs=epochs, device=device, progress=progress),
+    )
     if experiments:
-        place = campaign.Place(out, profile, seed, device, jobs=os.cpu_count() or 1)
-        bar = progress.add_task(profile, total=None)
-
-        def advance(what: str, done: int, total: int) -> None:
-            progress.update(bar, description=what, completed=done, total=total)
-
-        command = f"proxpair train --profile {profile} --seed {seed}"
-        networks.write(campaign.run_profile(place, experiments, advance, command), out)
-        lap("experiments")
-    page = build(out, rows, made, progress)
-    lap("figures")
+        folder = f"networks/{profile}"
+        tables = (f"{folder}/*.csv", f"{folder}/study.json")
+        given = {"seed": seed, "device": where, "profile": profile, "experiments": repr(experiments)}
+        stage("experiments", given, numerical, tables, lambda: campaigns(out, seed, device, profile, progress))
+        stage(
+            "experiments, drawn",
+            {"files": contents(out, tables)},
+            everything,
+            (f"networks-{profile}.html", f"{folder}/*.tex", f"{folder}/figures/*"),
+            lambda: networks.write(out / folder, out),
+        )
+    rows, made = (read_verdicts(out / name, "proxpair paper") for name in ("catalogue.json", "synthesized.json"))
+    read = contents(out, ("*.json", "methods/*.json", "convergence/*.csv", "networks/*.csv"), TIMINGS)
+    pages = {"files": read, "others": sorted(path.name for path in out.glob("networks-*.html"))}
+    drawn = ("*.html", "theorems.*", "figures/*", "tables/*", "methods/*.html")
+    stage("figures", pages, everything, drawn, lambda: build(out, rows, made, progress), but=("networks-*.html",))
     timings["total"] = round(sum(timings.values()), 3)
-    write_text(out / "timings.json", _json(timings))
-    return page
+    write_text(out / TIMINGS[0], _json(timings))
+    return out / "index.html"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def test_two_runs_give_the_same_bytes(runs: tuple[Path, Path]) -> None:
     first, second = map(tree, runs)
     assert first.keys() == second.keys()
     assert [k for k in first if first[k] != second[k]] == []
+
+
+def test_a_second_run_writes_nothing_but_its_seconds(
+    runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(runs[0], out)
+    stamps = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    tiny = Experiment("tiny", "digits", "mlp", 8, "weights", "scratch", 1, 64, (2.0,), 0.05, methods=("FP", "BC"))
+    monkeypatch.setitem(PROFILES, "tiny", (tiny,))
+    assert proxpair.main(["paper", "--out", str(out), *SMALL]) == 0
+    again = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    assert [p.name for p in stamps if stamps[p] != again.get(p)] == ["timings.json"]
+    assert again.keys() == stamps.keys()
 
 
 def test_the_seed_reaches_the_networks(runs: tuple[Path, Path]) -> None:

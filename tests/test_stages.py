@@ -1,0 +1,165 @@
+"""What is up to date is left alone, and nothing else is: arguments, sources, versions, files and records are seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from figures import stages
+from figures.stages import Stages, contents, sources, versions
+
+
+class Work:
+    """A stage that writes two files and counts how often it was done."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.done = out, 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        (self.out / "tables").mkdir(exist_ok=True)
+        (self.out / "tables" / "a.csv").write_text("a\n1\n")
+        (self.out / "tables" / "b.csv").write_text("b\n2\n")
+
+
+def run(work: Work, seed: int = 0, packages: tuple[str, ...] = ("theory",)) -> bool:
+    """As a new process would: with the record read from the disk."""
+    return Stages(work.out).run("tables", {"seed": seed}, packages, ("tables/*.csv",), work)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    made = Work(tmp_path)
+    assert run(made)
+    assert not run(made)
+    assert made.done == 1
+    return made
+
+
+def _delete(out: Path) -> None:
+    (out / "tables" / "a.csv").unlink()
+
+
+def _alter(out: Path) -> None:
+    (out / "tables" / "a.csv").write_text("a\n2\n")
+
+
+def _add(out: Path) -> None:
+    (out / "tables" / "c.csv").write_text("c\n")
+
+
+def _rename(out: Path) -> None:
+    (out / "tables" / "a.csv").rename(out / "tables" / "z.csv")
+
+
+def _forget(out: Path) -> None:
+    (out / ".stages.json").unlink()
+
+
+def _garble(out: Path) -> None:
+    (out / ".stages.json").write_bytes(b"\xff{")
+
+
+def _other(out: Path) -> None:
+    (out / ".stages.json").write_text("[1]")
+
+
+def _forge(out: Path) -> None:
+    record = json.loads((out / ".stages.json").read_text())
+    record["tables"]["files"]["tables/a.csv"] = "0" * 64
+    (out / ".stages.json").write_text(json.dumps(record))
+
+
+def _deep(out: Path) -> None:
+    (out / ".stages.json").write_text("[" * 10_000)
+
+
+@pytest.mark.parametrize("harm", [_delete, _alter, _add, _rename, _forget, _garble, _other, _forge, _deep])
+def test_a_changed_folder_is_made_again(work: Work, harm: Callable[[Path], None]) -> None:
+    harm(work.out)
+    assert run(work)
+    assert not run(work)
+    assert work.done == 2
+
+
+def test_files_that_are_none_of_its_own_do_not_count(work: Work) -> None:
+    (work.out / "tables" / "d.txt").write_text("d")
+    (work.out / "tables" / ".a.csv.tmp.csv").write_text("half")
+    (work.out / "e.csv").write_text("e")
+    assert not run(work)
+
+
+def test_arguments_count(work: Work) -> None:
+    assert run(work, seed=1)
+    assert run(work, seed=0)
+    assert run(work, packages=("theory", "verify"))
+
+
+def test_versions_count(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "versions", lambda: {**versions(), "numpy": "0"})
+    assert run(work)
+
+
+def test_sources_count(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "sources", lambda package: "0")
+    assert run(work)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: (p / "one.py").write_text("x = 2\n"),
+        lambda p: (p / "deep" / "two.py").write_text("y = 2\n"),
+        lambda p: (p / "three.py").write_text(""),
+        lambda p: (p / "deep" / "two.py").rename(p / "deep" / "four.py"),
+        lambda p: (p / "prepared.json").write_text("{}"),
+    ],
+)
+def test_every_source_file_is_in_the_digest(
+    change: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "a_package_of_two_files"
+    (package / "deep").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "one.py").write_text("x = 1\n")
+    (package / "deep" / "two.py").write_text("y = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    digest = sources.__wrapped__
+    before = digest(package.name)
+    (package / "notes.txt").write_text("none of it")
+    assert digest(package.name) == before
+    change(package)
+    assert digest(package.name) != before
+
+
+def test_an_interrupted_stage_is_done_again(work: Work) -> None:
+    def half() -> None:
+        _alter(work.out)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Stages(work.out).run("tables", {"seed": 1}, ("theory",), ("tables/*.csv",), half)
+    assert run(work)  # the files are no longer those of its record
+    assert work.done == 2
+
+
+def test_a_stage_that_writes_nothing_is_never_up_to_date(tmp_path: Path) -> None:
+    done: list[int] = []
+    for _ in range(2):
+        assert Stages(tmp_path).run("none", {}, (), ("*.csv",), lambda: done.append(1))
+    assert len(done) == 2
+
+
+def test_patterns_are_taken_and_left(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv", "c.txt"):
+        (tmp_path / name).write_text(name)
+    assert list(contents(tmp_path, ("*.csv", "*.txt"), ("b.*",))) == ["a.csv", "c.txt"]
+
+
+def test_the_versions_name_what_the_results_hang_on() -> None:
+    assert {"python", "numpy", "sympy", "torch", "matplotlib"} <= set(versions())
+    assert "absent" not in versions().values()

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -433,6 +434,7 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(device: torch.dev
         ),
         (altered(scales=[torch.ones(()), None]), r"a scale of shape None was expected in the state, not \(\)"),
         (altered(method="PQ"), "the state is of method PQ, and PC\\+\\+ was expected"),
+        (altered(pair="other"), f"the state is of pair other, and {re.escape(entry['pair'])} was expected"),
         (altered(mus=[0.5, 1.0]), "a finite mu >= 1"),
         (altered(mus=[math.inf, 1.0]), "a finite mu >= 1"),
     ):
@@ -706,9 +708,18 @@ def test_what_cannot_be_attached_is_refused(device: torch.device) -> None:
     alone = torch.optim.SGD([{"params": [w], "quantize": False}], lr=0.1)
     with pytest.raises(InputError, match="quantize=False"):
         attach(alone, "BC", params=[w])
-    shared = torch.optim.SGD([w, nn.Parameter(w.data)], lr=0.1)
-    with pytest.raises(InputError, match="share memory"):
-        attach(shared, "BC")
+    whole = torch.ones(4, 6)
+    for one, other in (
+        (w.data, w.data),
+        (whole[:2], whole[1:3]),  # a row in common
+        (whole[:, :3], whole[1:, 2:]),
+        (whole[:2].view(3, 4), whole[1:]),
+    ):
+        shared = torch.optim.SGD([nn.Parameter(one), nn.Parameter(other)], lr=0.1)
+        with pytest.raises(InputError, match="share memory"):
+            attach(shared, "BC")
+    apart = torch.optim.SGD([nn.Parameter(whole[:, :3]), nn.Parameter(whole[:, 3:])], lr=0.1)
+    attach(apart, "BC").detach()  # interleaved rows have no element in common
     assert bool((w == 1).all())
     with pytest.warns(UserWarning, match="BNN\\+ is unprincipled"):
         gone = of(w, pair="BNN+")

@@ -624,9 +624,10 @@ class InPlace:
                 f"the state has latent weights of other parameters ({counts} of them, {len(mine)} were expected, in "
                 "the same places of the optimizer)"
             )
-        for key, own in (("method", self.method), ("mu", "advance" if self.advances else "fixed")):
+        mu_kind = "advance" if self.advances else "fixed"
+        for key, own in (("method", self.method), ("mu", mu_kind), ("pair", self.prepared.name)):
             if entry.get(key) != own:
-                raise InputError(f"the state is of {key} {entry.get(key)}, and {own} was expected")
+                raise InputError(f"the state is of {key} {entry.get(key)!s:.60}, and {own} was expected")
         lists = [entry.get(key) for key in ("latents", "scales", "mus")]
         if not all(isinstance(x, list) and len(x) == len(mine) for x in lists):
             raise InputError(f"the state was expected to have {len(mine)} latent weights, scales and values of mu")
@@ -740,6 +741,31 @@ def _check_parameter(name: str, p: Tensor, scale: str | None) -> None:
         raise InputError(f"{name}: scale channel needs an axis, and it has none")
 
 
+def _check_memory(chosen: Sequence[tuple[str, Tensor]]) -> None:
+    """Raise `InputError` where two parameters have an element of memory in common."""
+    ranges = []
+    for name, p in chosen:
+        if p.numel():
+            last = sum((size - 1) * stride for size, stride in zip(p.shape, p.stride(), strict=True))
+            ranges.append((p.data_ptr(), p.data_ptr() + (last + 1) * p.element_size(), name, p))
+    ranges.sort(key=lambda r: r[:2])
+    for i, (_, end, name, p) in enumerate(ranges):
+        for start, _, other, q in ranges[i + 1 :]:
+            if start >= end:
+                break
+            if _meet(p, q):
+                raise InputError(f"{name} and {other} share memory without being one parameter; tie them")
+
+
+def _meet(p: Tensor, q: Tensor) -> bool:
+    """Whether two tensors whose ranges of memory overlap have an element in common: views may interleave."""
+    if p.untyped_storage().data_ptr() != q.untyped_storage().data_ptr() or p.dtype != q.dtype:
+        return True  # no two ordinary tensors do that
+    taken = torch.zeros(p.untyped_storage().nbytes() // p.element_size(), dtype=torch.bool)
+    taken.as_strided(p.shape, p.stride(), p.storage_offset()).fill_(True)
+    return bool(taken.as_strided(q.shape, q.stride(), q.storage_offset()).any())
+
+
 def attach(
     optimizer: Optimizer,
     pair: PairLike | Prepared,
@@ -803,13 +829,11 @@ def attach(
         prepared = prepare(pair, levels, **parameters)
     rule = _rule(prepared, method, mu == "advance")
     chosen = _selected(optimizer, params)
-    memory: dict[int, str] = {}
     for name, p, group, _ in chosen:
         _check_parameter(name, p, scale)
-        if p.numel() and memory.setdefault(p.data_ptr(), name) != name:
-            raise InputError(f"{memory[p.data_ptr()]} and {name} share memory without being one parameter; tie them")
         if mu == "advance" and "lr" not in optimizer.param_groups[group]:
             raise InputError("mu: fixed was expected, since the optimizer's groups have no lr")
+    _check_memory([(name, p) for name, p, *_ in chosen])
     if method == "PC++" and prepared.warning:
         warnings.warn(prepared.warning, UserWarning, stacklevel=2)
     mean = math.fsum(abs(to_float(q)) for q in prepared.levels) / len(prepared.levels)

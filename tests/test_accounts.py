@@ -468,6 +468,7 @@ def test_a_pair_whose_r_is_infinite_ends_the_account(device: torch.device) -> No
     ledger = TrainingLedger(quantizer, comparators=(halves,))  # v_t is what lies outside
     train(model, optimizer, 2)
     state = copy.deepcopy(optimizer.state_dict())
+    state["proxpair"][0]["pair"] = "TWN"  # as a run that had come to it
     for again in (False, True):
         quantizer.set("TWN")  # its levels end at 3/4
         if again:

@@ -121,6 +121,14 @@ def simplify(expr: Expr) -> Expr:
     return expr
 
 
+_LONG = 40  # operations of a constant, from which on sympy takes seconds and shortens little
+
+
+def shortened(c: Expr) -> Expr:
+    """The constant as sympy simplifies it; a long one as it is."""
+    return sp.simplify(c) if c.count_ops() < _LONG else c
+
+
 def cancelled(expr: Expr) -> Expr:
     """An equal quotient with common factors cancelled: functions count as unknowns, roots of one base as powers of one.
 
@@ -433,14 +441,8 @@ class Roots:
 
 
 def _inside(points: Iterable[Expr], a: Expr, b: Expr) -> list[Expr]:
-    found: list[Expr] = []
-    for p in points:
-        if p.is_real is False or p.has(sp.I):
-            continue
-        if less(a, p) and less(p, b) and not any(equal(p, q) for q in found):
-            found.append(p)
-    found.sort(key=_SortKey)
-    return found
+    real = [p for p in points if p.is_real is not False and not p.has(sp.I)]
+    return sort_exact(p for p in real if less(a, p) and less(p, b))
 
 
 class _SortKey:
@@ -1851,7 +1853,7 @@ def _limit_of_function(e: Expr, inner: Expr) -> Expr | None:
 @lru_cache(maxsize=4000)
 def _tidy(c: Expr) -> Expr:
     """A shorter equal constant, where functions of functions, powers of constants or roots leave one to be found."""
-    if c.is_Rational or c is OO or c is -OO or c.count_ops() >= 40:
+    if c.is_Rational or c is OO or c is -OO or c.count_ops() >= _LONG:
         return c
     functions = [f for f in c.atoms(sp.Function) if not f.args[0].is_Rational]
     if not functions and c.atoms(sp.Function):

@@ -8,7 +8,7 @@ pieces and T'(P(x)) = B(x),
 
 and on a gap of P (at a jump of F) T is the polynomial of `theory.decomposition`. Every supremum is
 proved, or enclosed by proved bounds (`theory.extrema`), or null with the reason; none is sampled.
-Source: MATH.md, sections 1, 3 and 4.
+Source: docs/mathematics.md, sections 1, 3 and 4.
 """
 
 from __future__ import annotations

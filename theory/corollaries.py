@@ -6,7 +6,7 @@ of T. From sup|T'| and sup|T''| of the pair, for the coordinate-wise T,
     |grad (f o T)| <= G sup|T'|,        grad (f o T) is Lipschitz with L sup|T'|^2 + G sup|T''|.
 
 f o T is convex for every convex f iff T is affine on the hull of P's range (take f(w) = w and -w).
-Each statement carries its standing: [recalled], [derived]. Source: MATH.md, section 4.
+Each statement carries its standing: [recalled], [derived]. Source: docs/mathematics.md, section 4.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _text(e: Any) -> str | None:
 
 
 def corollaries(facts: Facts, steps: Steps | None = None) -> tuple[Corollary, ...]:
-    """What section 4 of MATH.md gives for this pair, strongest assumptions first.
+    """What section 4 of docs/mathematics.md gives for this pair, strongest assumptions first.
 
     ``steps``: a decided step-size formula; each statement then says what it gives with it.
     """

@@ -1,4 +1,4 @@
-"""Is a forward-backward pair principled? The decision of MATH.md, section 3, with exact witnesses.
+"""Is a forward-backward pair principled? The decision of docs/mathematics.md, section 3, with exact witnesses.
 
 Both maps are cut at their common breakpoints. Every open piece is of one of three kinds,
 
@@ -590,7 +590,7 @@ def runs(parts: Anatomy) -> list[Run]:
 
 
 def check_lipschitz(parts: Anatomy) -> None:
-    """Raise `Refuted` unless every run passes the rule of MATH.md, section 3."""
+    """Raise `Refuted` unless every run passes the rule of docs/mathematics.md, section 3."""
     for run in runs(parts):
         s = run.segments
         if len(s) == 1:
@@ -799,7 +799,7 @@ def decide(pair: QuantizerPair, budget: float = 4.0) -> Verdict:
     ``budget``: seconds spent at most on each of: the literal reading, the convexity of r, the closed
     forms of (T, P, r). What they do not reach is None or implicit; the grade does not depend on them.
     Never raises on a pair of valid maps; what cannot be settled is an `undecided` verdict with the
-    reason. Source: MATH.md, section 3.
+    reason. Source: docs/mathematics.md, section 3.
     """
     from theory.decomposition import decompose, undescribed
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from theory.analytic import Expr, antiderivative, into_language, limit_at
+from theory.analytic import Expr, antiderivative, into_language, limit_at, shortened
 from theory.decision import Anatomy, Node, Piece, _between, _fits
 from theory.errors import Undecided
 from theory.exact import X, compare, equal, less, rational_between, sign_of
@@ -237,10 +237,10 @@ class _Layout:
             # solve 3 s^2 - 2 s^3 = share by its trigonometric form, which is exact on (0, 1)
             return lo + (hi - lo) * (sp.Rational(1, 2) - sp.sin(sp.asin(1 - 2 * share) / 3))
         if equal(left, right):
-            return sp.simplify(lo + (hi - lo) * share)
+            return shortened(lo + (hi - lo) * share)
         root = sp.sqrt(left**2 + 2 * (right - left) / (hi - lo) * (v - n.f_left))
         root = root if sign_of(left + right) > 0 else -root
-        return sp.simplify(lo + (hi - lo) * (root - left) / (right - left))
+        return shortened(lo + (hi - lo) * (root - left) / (right - left))
 
     def _flat_tie(self, i: int) -> Expr:
         """At a flat gap: the end whose neighbour holds B's value, or its middle, where T' = 0."""
@@ -330,7 +330,7 @@ def _finite(value: Expr, e: Expr, at: Expr) -> Expr:
 
 def _neat(e: Expr) -> Expr:
     if not e.has(X):
-        return e if e.is_Rational else sp.simplify(e)
+        return e if e.is_Rational else shortened(e)
     return sp.expand(e) if e.is_polynomial(X) else e
 
 

@@ -1,4 +1,4 @@
-"""The convergence statements of MATH.md, section 4, as derivations that a computer algebra system executes.
+"""The convergence statements of docs/mathematics.md, section 4, as derivations that a computer algebra system executes.
 
 Vectors live in an abstract inner-product space: only bilinearity and symmetry are used, so a proof
 holds in every dimension. A `Derivation` claims left <= right (or left = right) and carries the
@@ -87,7 +87,7 @@ class Square:
 class Derivation:
     """left <= right (left = right for an ``equation``) by the hypotheses and squares named.
 
-    ``statement``: the claim in LaTeX. ``standing`` as in MATH.md, section 4, where all the claims stand.
+    ``statement``: the claim in LaTeX. ``standing`` as in docs/mathematics.md, section 4, where all the claims stand.
     """
 
     name: str

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import sympy as sp
 
-from theory.analytic import Expr, antiderivative, is_zero, limit_at, sign_on, solve_level
+from theory.analytic import Expr, antiderivative, is_zero, limit_at, shortened, sign_on, solve_level
 from theory.errors import InputError, Undecided
 from theory.exact import Certified, X, rational_between
 from theory.exact import less as less_constants
@@ -221,7 +221,7 @@ class MonotoneGraph:
         """P(x), every point of it enclosed to ``digits`` decimals; at a jump both ends.
 
         Raises `InputError` outside the domain, `Undecided` where x cannot be told from a breakpoint
-        or the accuracy is not reached. Source: MATH.md, section 1.
+        or the accuracy is not reached. Source: docs/mathematics.md, section 1.
         """
         found, filled = self._at(x)
         return Values(tuple(enclose_to(c, digits) for c in found), filled)
@@ -344,7 +344,7 @@ class MonotoneGraph:
         """(x, p) -> (p + k (x - p), p), the change of mu by the factor k > 0.
 
         Raises `InputError` naming the point where the image is not monotone: a nonconvex r has to be
-        convexified there (`theory.proximal.evolve`). Source: MATH.md, section 1, "Change of mu".
+        convexified there (`theory.proximal.evolve`). Source: docs/mathematics.md, section 1, "Change of mu".
         """
         if sign(k) <= 0:
             raise InputError(f"mu must stay positive, but its factor is {k}")
@@ -440,7 +440,7 @@ class MonotoneGraph:
 
         The smallest is finite and fills the gaps of P's range, the largest is +oo there. Up to one
         constant, chosen so that the least of r's values at breakpoints and at fixed points of P is
-        0. Raises `Undecided` where no closed form is found. Source: MATH.md, section 1.
+        0. Raises `Undecided` where no closed form is found. Source: docs/mathematics.md, section 1.
         """
         spans: list[_Span] = []
         height: Expr = ZERO  # phi* at the left end of the span
@@ -488,7 +488,7 @@ class MonotoneGraph:
         """The least rho >= 0 with r + rho w^2/2 convex at mu = 1: 1 - inf dx/dp, or 0 if that is negative.
 
         +oo where P leaves a gap, None where the infimum has no certified value. Source: derived from
-        r' = x - p along the graph (MATH.md, section 1).
+        r' = x - p along the graph (docs/mathematics.md, section 1).
         """
         if self.gaps:
             return OO
@@ -761,11 +761,11 @@ def _assemble(spans: list[_Span]) -> PiecewiseMap:
 
 
 def _shifted(r: PiecewiseMap, shift: Expr) -> PiecewiseMap:
-    move = sp.simplify(shift)
+    move = shortened(shift)
     return PiecewiseMap(
         r.breaks,
         tuple(e if e is OO else _tidy(e - move) for e in r.exprs),
-        tuple(v if v is OO or v is None else sp.simplify(v - move) for v in r.values),
+        tuple(v if v is OO or v is None else shortened(v - move) for v in r.values),
     )
 
 

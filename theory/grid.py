@@ -14,7 +14,7 @@ bounds, or null with the reason. T is the transform that the row names, on the h
                 the wrong way
     nonconvex   0 if r is convex, else 1
 
-Suprema run over open pieces: ties play no role. Source: MATH.md, sections 1, 3 and 4.
+Suprema run over open pieces: ties play no role. Source: docs/mathematics.md, sections 1, 3 and 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The last iterate of ProxConnect with convex f and r: bounds for all step sizes, PARQ's constants, the golden ratio.
 
 PARQ is ProxConnect with a convex r (T = id). With F = f + r, g_t a subgradient of f at v_t, M >= |g_t + z_t| for
-some z_t in dr(v_t), and D_1(w) as in MATH.md, section 4, `derivations` executes the proof of
+some z_t in dr(v_t), and D_1(w) as in docs/mathematics.md, section 4, `derivations` executes the proof of
 
     F(v_T) - F(w) <= D_1(w)/(eta_1 + ... + eta_T) + M^2/2 (eta_T + sum_{t<T} eta_t^2/(eta_{t+1} + ... + eta_T))
 
@@ -52,9 +52,9 @@ Expr = Any
 
 HALF = sp.Rational(1, 2)
 FIRST_CLAIM = (sp.Integer(2), sp.Rational(3, 2))
-"""(a, b) of the statement G R (a + b ln T)/sqrt(T) of PARQ, as MATH.md recalls it."""
+"""(a, b) of the statement G R (a + b ln T)/sqrt(T) of PARQ, as docs/mathematics.md recalls it."""
 SECOND_CLAIM = (sp.Rational(7, 4), sp.Rational(3, 4))
-"""(a, b) of the improvement that MATH.md expects."""
+"""(a, b) of the improvement that docs/mathematics.md expects."""
 
 
 # --------------------------------------------------------------------------- one step

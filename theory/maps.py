@@ -2,7 +2,7 @@
 
 Representation. A map is a sorted tuple of exact breakpoints ``b_1 < ... < b_n``, one analytic
 expression per open piece, and one exact value per breakpoint (None where the map has no finite
-real value). Nothing is inferred at a breakpoint: ties are semantics (MATH.md, section 1), and a
+real value). Nothing is inferred at a breakpoint: ties are semantics (docs/mathematics.md, section 1), and a
 quantizer that differs from another at one tie only is another quantizer.
 
 Why this and not sympy's Piecewise: order of branches, unevaluated conditions and automatic

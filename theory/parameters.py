@@ -4,7 +4,7 @@ Two proofs. *Scaling*: with y = k (x - s), F = a F0(y) + c and B = b B0(y) for p
 depend on the parameters alone; being principled does not change under any of these, so the verdict
 of (F0, B0), in which no parameter occurs, holds for the whole range. *Cases*: the grade depends only
 on the kinds of the pieces, the signs of F's jumps and the order of 0 and the limits and values of B
-(MATH.md, section 3: the rules compare these numbers and do nothing else with them). The range is cut
+(docs/mathematics.md, section 3: the rules compare these numbers and do nothing else with them). The range is cut
 into cells on which all of these are proved constant; one exact value then speaks for its cell.
 What neither settles is answered for the stated value only, and the answer says so.
 """

@@ -7,7 +7,7 @@ the envelope psi** at their ends only. The conjugates phi_i(x) = max_w x w - psi
 cross once (phi_i - phi_j has the slope w_i(x) - w_j(x) <= 0 for i left of j), so the map is read off
 their upper envelope: a stack of arcs with increasing crossings. A crossing is a common tangent of
 psi, Maxwell's equal areas, and a jump of P. Crossings without a closed form are certified roots.
-Source: MATH.md, section 1.
+Source: docs/mathematics.md, section 1.
 """
 
 from __future__ import annotations
@@ -672,7 +672,7 @@ def prox_of(r: PiecewiseMap | str | Recovered, mu: Any = ONE) -> Proximal:
 
     Raises `InputError` where r is finite nowhere, unbounded below at a finite point, or falls so
     fast that no minimiser exists (naming the end), and for mu <= 0; `Undecided` where the cases
-    depend on mu or r has infinitely many convex parts. Source: MATH.md, section 1.
+    depend on mu or r has infinitely many convex parts. Source: docs/mathematics.md, section 1.
     """
     value = _positive(mu)
     if isinstance(r, Recovered):
@@ -772,7 +772,7 @@ class Recovered:
 def regularizer_of(P: PiecewiseMap | MonotoneGraph | Proximal | str, mu: Any = ONE) -> Recovered:
     """r with P = P_r^mu: mu r(w) + w^2/2 = phi*(w), phi' = P, on the range of P and its two readings on gaps.
 
-    Raises `InputError` naming the point where P is not monotone or jumps downward. Source: MATH.md,
+    Raises `InputError` naming the point where P is not monotone or jumps downward. Source: docs/mathematics.md,
     section 1 ("Recovering r").
     """
     value = P.mu if isinstance(P, Proximal) else _positive(mu)
@@ -828,7 +828,7 @@ def evolve(P: PiecewiseMap | MonotoneGraph | Proximal | str, mu: Any, mu2: Any, 
 
     ``reading``: which r is meant on the gaps of P's range, ``largest`` (+oo there) or ``smallest``.
     Raises `InputError` for mu, mu2 <= 0, an unknown reading, a P that is not monotone, and where r
-    has no proximal map at mu2; `Undecided` where an area has no closed form. Source: MATH.md,
+    has no proximal map at mu2; `Undecided` where an area has no closed form. Source: docs/mathematics.md,
     section 1 ("Change of mu").
     """
     _check_reading(reading)
@@ -955,7 +955,7 @@ def evaluate(P: Proximal | MonotoneGraph | PiecewiseMap, x: Any, digits: int = 1
     """P(x) as rational enclosures at most 10**-digits * max(1, |value|) wide; at a jump both ends.
 
     Raises `InputError` for a float or a point outside the domain, `Undecided` where x cannot be told
-    from a breakpoint or the accuracy is not reached. Source: MATH.md, section 1.
+    from a breakpoint or the accuracy is not reached. Source: docs/mathematics.md, section 1.
     """
     graph = P.graph if isinstance(P, Proximal) else MonotoneGraph.of(P) if isinstance(P, PiecewiseMap) else P
     return graph.values(_exact_number(x, "x"), digits)

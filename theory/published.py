@@ -1,7 +1,7 @@
 """The published pairs, one declaration each: F and B as the source states them, and what hand derivation says.
 
 ``verdict``, ``literal``, ``convex``, ``transform`` and ``prox`` come from the literature or, by hand, from
-MATH.md, section 3; they are read by tests only, never by the decision. Ties follow the released code
+docs/mathematics.md, section 3; they are read by tests only, never by the decision. Ties follow the released code
 where the paper leaves them open: sign(0) = 0, spiking steps are 1 at 0, rounding takes halves to the
 even integer. Another pair is one more declaration: in the tuple, or after it as
 ``PUBLISHED += (Entry(...),)``.

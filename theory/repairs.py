@@ -1,4 +1,4 @@
-"""Principled neighbours of an unprincipled pair, each made by synthesis (MATH.md, section 3)."""
+"""Principled neighbours of an unprincipled pair, each made by synthesis (docs/mathematics.md, section 3)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from theory.errors import InputError, OutOfTime, Undecided
 from theory.exact import X, equal, less, rational_between, sign_of
 from theory.maps import IDENTITY, OO, PiecewiseMap
 from theory.pairs import Decomposition, QuantizerPair, Verdict
+from theory.parser import parse, parse_constant
 from theory.synthesis import synthesize
 
 
@@ -33,7 +35,7 @@ class Repair:
 
 
 def repairs(pair: QuantizerPair, params: Mapping[str, Any] | None = None, budget: float = math.inf) -> Iterator[Repair]:
-    """All repairs of MATH.md, section 3, that exist and have closed forms; duplicates dropped.
+    """All repairs of docs/mathematics.md, section 3, that exist and have closed forms; duplicates dropped.
 
     ``budget``: seconds that each of them may take, so that a hard one leaves time for the others.
     """
@@ -222,17 +224,20 @@ def _catalogued(pair: QuantizerPair, params: Mapping[str, Any]) -> str | None:
             options += [{name: r} for r in dict.fromkeys(rates)]
         for option in options:
             with contextlib.suppress(Undecided, InputError):
-                candidate = entry.pair(**option)
-                if _quick_mismatch(pair, candidate):
-                    continue
-                if _equal_pairs(pair, candidate):
+                values = tuple({**entry.params, **option}.items())
+                f = _read(entry.forward, values)
+                if len(f.exprs) != len(pair.forward.exprs):
+                    continue  # another number of pieces: not the same pair
+                b = _read(entry.backward, values)
+                if len(b.exprs) == len(pair.backward.exprs) and _equal_pairs(pair, QuantizerPair(f, b)):
                     return entry.name
     return None
 
 
-def _quick_mismatch(a: QuantizerPair, b: QuantizerPair) -> bool:
-    """Different number of pieces: not the same pair."""
-    return len(a.forward.exprs) != len(b.forward.exprs) or len(a.backward.exprs) != len(b.backward.exprs)
+@lru_cache(maxsize=4000)
+def _read(text: str, params: tuple[tuple[str, Any], ...]) -> PiecewiseMap:
+    """A map of the catalogue at the given parameters: every repair of every pair is compared with all of them."""
+    return parse(text, {k: parse_constant(v, k) if isinstance(v, str) else v for k, v in params})
 
 
 __all__ = ["Repair", "primitive", "rational_between", "repairs"]

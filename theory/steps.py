@@ -7,7 +7,7 @@ them while it is O(g) on the rest. With eta >= 0 that settles
 
     sum eta = oo,    sum eta^2 < oo,    sum eta^2 / sum eta -> 0,    eta -> 0,
 
-by the integral test; the ratio vanishes iff the sum diverges and g -> 0. Source: MATH.md, section 4.
+by the integral test; the ratio vanishes iff the sum diverges and g -> 0. Source: docs/mathematics.md, section 4.
 """
 
 from __future__ import annotations
@@ -1077,7 +1077,7 @@ def decide_steps(text: str, params: Mapping[str, Any] | None = None, what: str =
     """Decide a step-size formula such as ``c/sqrt(t)``; t = 1, 2, ..., symbols positive.
 
     Raises `InputError` for a formula that cannot be read, is negative, undefined at some step, or 0.
-    Source: MATH.md, section 4.
+    Source: docs/mathematics.md, section 4.
     """
     e = parse_steps(text, params, what)
     c = _Context(_small_bases(e))

@@ -7,7 +7,7 @@
     F given                the canonical choices of T or P            `canonical_choices`
 
 What the data leave open is stated: T runs affinely over a gap of P's range where F is given, T' does
-where B is; a given B leaves F's value at x = 0. Source of all: MATH.md, section 3 (synthesis).
+where B is; a given B leaves F's value at x = 0. Source of all: docs/mathematics.md, section 3 (synthesis).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def synthesize(transform: PiecewiseMap, prox: PiecewiseMap, name: str = "") -> S
     At a kink of T, t is the one-sided derivative of larger modulus (the convention of the clipped
     straight-through estimator). Raises `InputError` if P is not monotone, T is not continuous on
     the hull of P's range, T has an infinite slope there, or T is not monotone across a jump of P.
-    Source: MATH.md, section 3 (synthesis).
+    Source: docs/mathematics.md, section 3 (synthesis).
     """
     return _composed_pair(transform, prox, None, name)
 
@@ -351,7 +351,7 @@ def solve_transform(forward: PiecewiseMap, prox: PiecewiseMap, name: str = "") -
     value at the tie, if P takes one inside); beyond the hull of the range it plays no role. t as in
     `synthesize`. Raises `InputError` naming two points with equal P and different F, or the place where
     T would be discontinuous, not Lipschitz or not monotone over a gap; `Undecided` where P has no inverse
-    in closed form. Source: MATH.md, section 3.
+    in closed form. Source: docs/mathematics.md, section 3.
     """
     r = _Relation(forward, prox, "the forward map")
     stretches: list[_Stretch] = []
@@ -435,7 +435,7 @@ def integrate_backward(
     one inside); where the limits have opposite signs T is flat there. The constant: F(0) = ``centre``. B
     keeps its values, ties included. Raises `InputError` naming two points with equal P and different B, a
     point where B is unbounded, or one where B is no generalised slope of T; `Undecided` where B P' has no
-    integral, or P no inverse, in closed form. Source: MATH.md, section 3.
+    integral, or P no inverse, in closed form. Source: docs/mathematics.md, section 3.
     """
     r = _Relation(backward, prox, "the backward map")
     rises: list[_Stretch] = []  # T up to a constant
@@ -573,7 +573,7 @@ def canonical_choices(forward: PiecewiseMap, budget: float = 2.0) -> tuple[list[
     nondecreasing staircase also each transform of the library, scaled where it does not reach the levels,
     on P = the staircase of the c with T(c) = level; and T = clip to the levels with P = id beyond them.
     ``budget``: seconds for each. Raises `InputError` for a map without a value somewhere, `Undecided` for
-    infinitely many pieces. Source: MATH.md, section 3.
+    infinitely many pieces. Source: docs/mathematics.md, section 3.
     """
     if forward.windowed:
         raise Undecided("the forward map changes infinitely often")

@@ -5,7 +5,7 @@ any w at which r is finite, u_{t+1} = u_t - eta_t g_t gives
 
     sum eta_t [ <v_t - w, g_t> + r(v_t) - r(w) ] = D_1(w) - D_{T+1}(w) + sum D_{t+1}(v_t)
 
-where mu_{t+1} = mu_t + eta_t; where mu stays, the r terms on the left are absent (MATH.md, section 4).
+where mu_{t+1} = mu_t + eta_t; where mu stays, the r terms on the left are absent (docs/mathematics.md, section 4).
 `Account` is the one implementation; `TrainingLedger` keeps one account for each quantized weight of
 a network while an ordinary training loop runs.
 
@@ -88,7 +88,8 @@ class Account:
     ``vanishes``: r is 0 at every point of P's range, and r(v) is not evaluated. ``flat``: r(v) + v^2/2
     is also the same number at all of them, and all comparators are such points: then D(w) = -<w - v, u>.
     ``euclidean``: P = id, r = 0: then D(w) = |w - v|^2/2. ``count``: ``changed`` counts the
-    coordinates in which v differs from the one before, at every ``every``-th step. Source: MATH.md, section 4.
+    coordinates in which v differs from the one before, at every ``every``-th step. Source:
+    docs/mathematics.md, section 4.
     """
 
     def __init__(

@@ -5,7 +5,7 @@ seed), and its learning rate by one rule: of ``rates`` the one with the highest 
 validation split, trained once from a seed that is not used again, hardened; the smaller of two.
 
 Latent weights move by plain stochastic gradient descent, which is the step of ProxConnect++
-(MATH.md, section 2). Everything else, and the first and the last layer, moves by the same optimizer
+(docs/mathematics.md, section 2). Everything else, and the first and the last layer, moves by the same optimizer
 with momentum 0.9 at one rate for all methods. Both rates fall to 0 along half a cosine.
 
 `METHODS` are the published methods, repairs of refuted ones, and pairs synthesized here.

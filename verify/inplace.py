@@ -14,7 +14,7 @@ other steps, with P alone, and are not ProxConnect++:
     PQ     u_{t+1} = P(u_t - eta_t grad(u_t))      gradient at, and step from, the quantized point
     rPC    u_{t+1} = P(u_t) - eta_t grad(u_t)      gradient at the latent point, step from the quantized one
 
-(MATH.md, section 2). Momentum, weight decay and everything else that the optimizer does belong to
+(docs/mathematics.md, section 2). Momentum, weight decay and everything else that the optimizer does belong to
 its own step, so weight decay acts on the latent weights (in rPC on P(u), in PQ on u = P(u)). The
 gradient's scale s is a part of f: s = mean |p| / mean |level| at `attach`, constant from then on,
 and u starts at p / s.

@@ -1,7 +1,7 @@
 """The convergence ledger: both sides of the identity at every step, and what it does not show.
 
 With r_t(w) = mu_t r(w) + |w|^2/2 and D_t(w) = r_t(w) - r_t(v_t) - <w - v_t, u_t>, for any g_t and any
-comparator w with r(w) finite (MATH.md, section 4),
+comparator w with r(w) finite (docs/mathematics.md, section 4),
 
     (I)   sum eta_t <v_t - w, g_t>     + dmu_t (r(v_t) - r(w))     = D_1(w) - D_{T+1}(w) + sum D_{t+1}(v_t)
     (II)  sum eta_t <v_{t+1} - w, g_t> + dmu_t (r(v_{t+1}) - r(w)) = D_1(w) - D_{T+1}(w) - sum D_t(v_{t+1})

@@ -1,6 +1,6 @@
 """Proximal maps and pairs that move while a network trains: P_r^mu for a growing mu, schedules for a pair's parameters.
 
-ProxConnect applies P_r^{mu_t} with mu_1 = 1 and mu_{t+1} = mu_t + eta_t (MATH.md, section 2). `moving`
+ProxConnect applies P_r^{mu_t} with mu_1 = 1 and mu_{t+1} = mu_t + eta_t (docs/mathematics.md, section 2). `moving`
 makes it a function of tensors; which r it can do, and the exact parts, are those of
 `verify.proxconnect.advancing`:
 
@@ -291,7 +291,7 @@ def _checked(mu: float) -> float:
 def moving(prepared: Prepared) -> MovingProx:
     """P_r^mu for growing mu of a prepared pair, made once.
 
-    Source: MATH.md, sections 1 and 2. Raises `InputError` with the reason where the pair has no P and
+    Source: docs/mathematics.md, sections 1 and 2. Raises `InputError` with the reason where the pair has no P and
     r in closed form, where r is neither piecewise quadratic nor convex, and where it falls like -w^2.
     """
     if prepared.prox is None or prepared.regularizer is None:

@@ -1,6 +1,6 @@
 """Trajectories of ProxConnect++ in the plane, to be looked at: latent u_t, proximal v_t and weight w_t = T(v_t).
 
-Problem `verify.problems.plane`, exact gradients, eta_t = 1/(L sqrt(t)), one starting point for all pairs.
+Problem "plane" of `verify.problems`, exact gradients, eta_t = 1/(L sqrt(t)), one starting point for all pairs.
 """
 
 from __future__ import annotations

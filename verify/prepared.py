@@ -308,7 +308,10 @@ def load_prepared(path: str | Path) -> Prepared:
 
 
 def catalogue_json() -> bytes:
-    """All pairs of the catalogue that can be prepared, at their default parameters, as ``verify/prepared.json``."""
+    """All pairs of the catalogue that can be prepared, at their default parameters, as ``verify/prepared.json``.
+
+    ``make prepared`` writes that file.
+    """
     found = []
     for name in CATALOGUE:
         try:

@@ -309,7 +309,7 @@ def probe(
     """Import ``package.module:attribute`` or ``path/file.py:attribute``, sample it, and say what the samples say.
 
     F is the output on float64 points, B the gradient at the input for the incoming gradient 1.
-    ``status`` of the object returned: "refuted" (samples contradict every principled pair; MATH.md,
+    ``status`` of the object returned: "refuted" (samples contradict every principled pair; docs/mathematics.md,
     section 3), "agrees" (with catalogued pairs, to rounding), "agrees off ties" (differs at a
     breakpoint that the theory judges), "outside" (not a pair of maps of one variable) or "unknown".
     ``exit_code``: 0 agrees with a principled pair, 1 refuted or agrees with unprincipled ones only, 3 otherwise.

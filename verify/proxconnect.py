@@ -2,7 +2,7 @@
 
     v_t = P(u_t),  w_t = T(v_t),  g_t = t(v_t) * grad f(w_t),  u_{t+1} = u_t - eta_t g_t
 
-(MATH.md, section 2). u has shape (S, d): S independent runs, d coordinates. A `Scheme` says how one
+(docs/mathematics.md, section 2). u has shape (S, d): S independent runs, d coordinates. A `Scheme` says how one
 pair is run and which convergence identity its ledger carries:
 
 - ``advance``: mu_{t+1} = mu_t + eta_t and P = P_r^{mu_t}; certifies f o T + r.

@@ -7,7 +7,7 @@ back by s B(u):
 
 On a weight it is a parametrization (`torch.nn.utils.parametrize`): the parameter that the optimizer
 moves is the latent weight u, the layer computes with w, and a step of plain stochastic gradient
-descent is the step of ProxConnect++ with the fixed pair (MATH.md, section 2) for the function
+descent is the step of ProxConnect++ with the fixed pair (docs/mathematics.md, section 2) for the function
 u -> f(s F(u)). On an activation it is an ordinary module.
 
 `binarize` quantizes the layers of a network, `verify.packing.harden` makes the network to deploy.
@@ -69,7 +69,7 @@ def uniform_pair(bits: int, horizontal: Any = None, vertical: Any = None) -> Qua
 
     horizontal = vertical = 0 is the identity on [-1, 1]; a width >= h makes the projection. With
     horizontal = 0 nothing in F but its ends is a level: give ``levels=uniform_levels(bits)``.
-    Source: MATH.md, section 5, in absolute widths (for one bit, the entry PC of the catalogue).
+    Source: docs/mathematics.md, section 5, in absolute widths (for one bit, the entry PC of the catalogue).
     Raises `InputError` for other bits and for a width that is no exact number >= 0.
     """
     levels = uniform_levels(bits)

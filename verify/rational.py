@@ -1,7 +1,7 @@
 """ProxConnect++ in rational arithmetic: the convergence identities with difference exactly 0.
 
 Every number is a Fraction, so nothing is rounded: for pairs and problems given by polynomials with
-rational coefficients piece by piece, both sides of (I) and (II) (MATH.md, section 4) are compared with
+rational coefficients piece by piece, both sides of (I) and (II) (docs/mathematics.md, section 4) are compared with
 ``==``. Runs are short, since the digits grow with every step. The float64 ledger is `verify.ledger`.
 """
 

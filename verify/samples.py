@@ -4,11 +4,11 @@ Plain numpy on arrays of samples; `verify.probe` draws them from torch code.
 
 A pair is refuted on samples only where rounding cannot be the cause:
 
-- F moves and B is against it, or 0, at x and at six points beside it (MATH.md, section 3: F'B < 0; F' nonzero
-  where B = 0). F moves: three central differences, a factor 10 apart each, agree within 5 %;
+- F moves and B is against it, or 0, at x and at six points beside it (docs/mathematics.md, section 3: F'B < 0;
+  F' nonzero where B = 0). F moves: three central differences, a factor 10 apart each, agree within 5 %;
 - F is the same float at all samples of an interval and B takes there values that no decomposition gives
-  (MATH.md, section 3: a level run with several segments of B), differing by more than 1e-6 of the largest |B|.
-  An interval that F leaves so slowly that saturation of floats may be the cause is not used.
+  (docs/mathematics.md, section 3: a level run with several segments of B), differing by more than 1e-6 of the
+  largest |B|. An interval that F leaves so slowly that saturation of floats may be the cause is not used.
 
 F could move between two samples, so even this holds "on the samples" only.
 """
@@ -99,7 +99,7 @@ class Contradiction:
 def refute(s: Samples) -> Contradiction | None:
     """A contradiction to every principled pair on the samples, or None (which proves nothing).
 
-    MATH.md, section 3 (definition and decision); tolerances: `REFUTING` and the module's text.
+    docs/mathematics.md, section 3 (definition and decision); tolerances: `REFUTING` and the module's text.
     """
     return _against_the_slope(s) or _on_a_level(s)
 

@@ -1,6 +1,7 @@
 """The corollaries of the identities, on runs: which apply, both sides at every mark, their ratio and fitted order.
 
-With F~ = f o T + r where mu advances and f o T for a fixed pair, D_1 = D_1(w), H = sum eta_t (MATH.md, section 4):
+With F~ = f o T + r where mu advances and f o T for a fixed pair, D_1 = D_1(w), H = sum eta_t
+(docs/mathematics.md, section 4):
 
 - ``convex`` (T affine, r convex): best and averaged iterate, (D_1 + sum |eta_t g_t + delta_t s_t|^2/2)/H;
 - ``smooth`` (also f smooth, eta_t <= 1/L, exact gradients): the average of v_{t+1}, D_1/H;

@@ -6,7 +6,7 @@ is dropped), eta_t = 5 (1 + cos(pi t / steps)) / 2 for t = 0, 1, ..., which also
 parameters. Only (F_t, B_t) differ. Parameters of a pair that grow are listed in `verify.moving.SCHEDULES`, and
 each new value is one new exact pair, decided and lowered again.
 
-Two methods take other steps (MATH.md, section 2), with the proximal maps of PC:
+Two methods take other steps (docs/mathematics.md, section 2), with the proximal maps of PC:
 
     PQ    u <- P_t(u - eta_t grad(u))      gradient at, and step from, the quantized point
     rPC   u <- P_t(u) - eta_t grad(u)      gradient at the latent point, step from the quantized one
@@ -248,7 +248,7 @@ class Trainer:
 class Result:
     """Final test accuracies of one method over the seeds: mean and standard deviation (ddof = 1).
 
-    ``hard`` is the network with hardened weights (`verify.networks.hardening`), ``soft`` the one
+    ``hard`` is the network with hardened weights (`verify.prepared`), ``soft`` the one
     with w = F(u). For FP soft is the plain accuracy and hard that of the signs of its weights. The
     standard deviation of one seed is NaN. ``note`` says what the ledger used, or why there is none;
     ``warning`` is a sentence with the witness where no theorem covers the pair.

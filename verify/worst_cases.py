@@ -1,4 +1,4 @@
-"""Worst cases of ProxConnect with convex f and r, found by PEPit, beside the bounds of MATH.md, section 4.
+"""Worst cases of ProxConnect with convex f and r, found by PEPit, beside the bounds of docs/mathematics.md, section 4.
 
     v_t = P_r^{mu_t}(u_t),  u_{t+1} = u_t - eta_t g_t,  mu_{t+1} = mu_t + eta_t,  mu_1 = 1,  g_t in df(v_t)
 

@@ -1,7 +1,7 @@
 """Re-checks a certificate: recomputes every obligation of its verdict and accepts only what it proved itself.
 
 The claim is a pair of texts (F, B) and a grade. For *smooth* and *lipschitz* the certificate cuts the
-line into pieces and gives a proof for each lemma that the decision of MATH.md, section 3, asks for;
+line into pieces and gives a proof for each lemma that the decision of docs/mathematics.md, section 3, asks for;
 for *unprincipled* it names a witness. The statements of the lemmas are made here and compared with
 those in the file, so a lemma of another pair proves nothing. No field is left unread.
 
@@ -87,7 +87,7 @@ def lies_between(b: Term, p: Term, q: Term) -> bool:
 
 
 def run_passes(levels: list[Term], left: Slopes, right: Slopes) -> bool:
-    """The rule of MATH.md, section 3, for one maximal run of constant pieces without a jump of F."""
+    """The rule of docs/mathematics.md, section 3, for one maximal run of constant pieces without a jump of F."""
     merged: list[Term] = []
     for b in levels:
         if not merged or compare(merged[-1], b) != 0:
@@ -646,7 +646,7 @@ def verify(certificate: dict[str, Any], steps: int = MAX_STEPS) -> dict[str, Any
     """Check a certificate; returns its claim.
 
     ``steps`` bounds the number of evaluations. Raises `Rejected` with the first thing that is not
-    proved. Source of the rules: MATH.md, section 3.
+    proved. Source of the rules: docs/mathematics.md, section 3.
     """
     start_afresh(steps)
     try:

@@ -151,6 +151,7 @@ def _application() -> Any:
     app.command("networks")(figures_commands.networks)
     app.command("probe")(commands_probe.probe)
     app.command("figures")(figures_commands.figures)
+    app.command("report")(figures_commands.report)
     return app
 
 

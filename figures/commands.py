@@ -17,18 +17,53 @@ Out = Annotated[Path, typer.Option("--out", help="Folder with the results; figur
 def figures(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Figures to redraw, for example maps; without one, everything."),
+        typer.Argument(metavar="[NAME]...", help="Figures to draw, for example maps; without one, everything."),
     ] = None,
     out: Out = Path("out"),
+    formats: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="What to write beside the CSV file: pdf, png, svg.")
+    ] = "pdf,png,svg",
+    style: Annotated[str, typer.Option("--style", help="paper, or talk: for slides, into OUT/figures-talk.")] = "paper",
+    listed: Annotated[bool, typer.Option("--list", help="Print each figure with its columns and its source.")] = False,
 ) -> None:
-    """Redraw figures from the results in a folder; without a NAME also its tables and index.html.
+    """Draw figures from the results in a folder, what is up to date excepted; without a NAME also tables and pages.
 
-    Example: proxpair figures maps convergence --out out
+    Example: proxpair figures maps convergence --out out --format pdf,svg
     """
+    if listed:
+        _list_figures()
+        return
     from figures.report import redraw
+    from figures.stages import check_folder
 
-    for path in redraw(out, names or [], visible=True):
+    check_folder(out)
+    kinds = [word.strip() for word in formats.split(",")]
+    for path in redraw(out, names or [], True, kinds, style):
         typer.echo(path)
+
+
+def _list_figures() -> None:
+    """One line for each figure, and for each family of figures."""
+    from figures.plots import FAMILIES, SINGLE
+
+    lines = [(d.name, str(d.columns), ", ".join(d.source), d.title) for d in SINGLE.values()]
+    lines += [(f"{family}-NAME", "2", source, words) for family, (source, words) in FAMILIES.items()]
+    head = ("figure", "columns", "source", "shows")
+    widths = [max(len(line[k]) for line in (head, *lines)) + 2 for k in range(3)]
+    for line in (head, *lines):
+        typer.echo("".join(f"{cell:<{width}}" for cell, width in zip(line, widths)) + line[3])
+
+
+def report(out: Out = Path("out")) -> None:
+    """Write tables, pages and index.html from the results and figures in a folder; draws only figures that are missing.
+
+    Example: proxpair report --out out
+    """
+    from figures.report import report as write
+    from figures.stages import check_folder
+
+    check_folder(out)
+    typer.echo(f"open {write(out, visible=True)}")
 
 
 def theorems(out: Out = Path("out")) -> None:
@@ -110,4 +145,4 @@ def paper(
     typer.echo(f"open {page}")
 
 
-__all__ = ["figures", "networks", "paper", "theorems"]
+__all__ = ["figures", "networks", "paper", "report", "theorems"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from figures.data import Cells, Inputs, Table, number
-from figures.parts import MARKS, Plot, handle, listed, style_of, style_texts, thin, wrapped
-from figures.style import BLACK, BLUE, GREEN, GREY, INK, SKY, VERMILLION, LineStyle, new_figure
+from figures.parts import MARKS, Content, dash_text, handle, legend_below, listed, style_of, style_texts, thin, wrapped
+from figures.style import BLACK, BLUE, GREEN, GREY, INK, SKY, VERMILLION, LineStyle, new_figure, pt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ _LEAST_GAP = 1e-10  # gaps below it, 0 and less among them, are drawn at the low
 _CONVERGENCE_HEADER = ("problem", "method", "style", "quantity", "step", "value")
 
 
-def gaps(inputs: Inputs) -> Plot | None:
+def gaps(inputs: Inputs) -> Content | None:
     """Best gap of every run with a ledger; mean gap and its bound where there is a bound."""
     if not inputs.has_convergence or not inputs.ledgers:
         return None
@@ -49,16 +49,13 @@ def gaps(inputs: Inputs) -> Plot | None:
                 step, value = (number(table.rows[i][key]) for key in ("step", quantity))
                 rows.append([problem, method, styles[method], quantity, int(step), value])
     problems = list(dict.fromkeys(problem for problem, _ in inputs.ledgers))
-    return Plot(
-        "convergence",
-        "Gap and bound against iteration",
+    return Content(
         "Top: gap of the best iterate to the comparator. Below, for the runs with a bound: the step-weighted mean of "
         "the gaps (with markers) and the bound of identity (I) on it (thin, no markers). One column per problem. "
         "Gaps of 0 or less, the comparator reached or beaten, and gaps too small for the axis are drawn at its edge.",
         f"Logarithmic plots against the step for {listed(problems)}: best gap of "
         f"{listed(methods)}; mean gap and bound of {listed(list(dict.fromkeys(bounded)))}.",
         Table.of(_CONVERGENCE_HEADER, rows),
-        draw_gaps,
     )
 
 
@@ -70,11 +67,11 @@ def draw_gaps(table: Table) -> Figure:
     if table.where(quantity="bound"):
         quantities.append(["bound", "gap_mean"])
     names = ("gap of the best iterate", "mean gap and its bound")
-    figure = new_figure(max(5.5, 3.6 * len(problems)), 3.0 * len(quantities) + 0.6)
+    figure = new_figure(2, 1.9 * len(quantities) + 0.5)
     grid = figure.subplots(len(quantities), len(problems), squeeze=False, sharex=True, sharey="row")
     for k, wanted in enumerate(quantities):
         values = [number(row["value"]) for row in table.rows if row["quantity"] in wanted]
-        positive = [v for v in values if v > 0]
+        positive = _positive(values)
         # gaps of 0 lie visibly below every gap that is drawn at its value
         floor = max(min(positive, default=1.0) / (10 if len(positive) < len(values) else 1), _LEAST_GAP)
         for column, problem in enumerate(problems):
@@ -95,8 +92,8 @@ def draw_gaps(table: Table) -> Figure:
     handles = [handle(styles[m].color, styles[m].dash, m, styles[m].marker) for m in methods]
     if len(quantities) > 1:
         handles.append(handle(GREY, "-", "bound (thin, no markers)"))
-        handles[-1].set_linewidth(0.9)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handlelength=3.4)
+        handles[-1].set_linewidth(pt(0.9))
+    legend_below(figure, handles, 3.4)
     return figure
 
 
@@ -112,9 +109,9 @@ def _gap_line(axes: Axes, rows: Sequence[Cells], style: LineStyle, floor: float)
         ys,
         color=style.color,
         linestyle=style.dash,
-        linewidth=0.9 if bound else 1.6,
+        linewidth=pt(0.8 if bound else 1.4),
         marker="" if bound else style.marker,
-        markersize=4,
+        markersize=pt(4),
         markevery=every,
     )
 
@@ -125,7 +122,7 @@ def _gap_line(axes: Axes, rows: Sequence[Cells], style: LineStyle, floor: float)
 _LEDGER_HEADER = ("part", "run", "style", "position", "largest_closure_error")
 
 
-def ledger(inputs: Inputs) -> Plot | None:
+def ledger(inputs: Inputs) -> Content | None:
     """The largest closure error so far of every ledger."""
     rows: list[list[Any]] = []
     if inputs.has_convergence:
@@ -141,25 +138,24 @@ def ledger(inputs: Inputs) -> Plot | None:
         names = table.values("method")
         styles = style_texts(names, inputs.order)
         for method in names:
-            per_epoch: dict[str, float] = {}
+            per_epoch: dict[str, list[float]] = {}
             for r in table.where(method=method):
-                per_epoch[r["epoch"]] = max(per_epoch.get(r["epoch"], 0.0), number(r["closure_error"]))
-            for epoch, error in zip(per_epoch, _running_maximum(list(per_epoch.values())), strict=True):
+                per_epoch.setdefault(r["epoch"], []).append(number(r["closure_error"]))
+            largest = _running_maximum([_running_maximum(errors)[-1] for errors in per_epoch.values()])
+            for epoch, error in zip(per_epoch, largest, strict=True):
                 rows.append(["networks", method, styles[method], int(number(epoch)), error])
     if not rows:
         return None
     table = Table.of(_LEDGER_HEADER, rows)
-    worst = max(row[4] for row in rows)
-    return Plot(
-        "ledger",
-        "Closure of the ledger",
+    worst = _running_maximum([row[4] for row in rows])[-1]
+    return Content(
         "Largest closure error of identity (I) so far: the difference of its two sides over the sum of the absolute "
-        f"values of all terms so far. The line at {TOLERANCE:g} is the tolerance; the largest error is {worst:.1e}. "
-        "Errors that are exactly 0 are drawn at the lower edge.",
-        f"Closure error against step or epoch for {listed(table.values('part'))}; all curves lie "
-        f"{'below' if worst <= TOLERANCE else 'partly above'} the tolerance {TOLERANCE:g}.",
+        f"values of all terms so far. The line at {TOLERANCE:g} is the tolerance; "
+        + ("an error is no number: that ledger broke. " if math.isnan(worst) else f"the largest error is {worst:.1e}. ")
+        + "Errors that are exactly 0 are drawn at the lower edge.",
+        f"Closure error against step or epoch for {listed(table.values('part'))}; the curves lie "
+        f"{'below' if worst <= TOLERANCE else 'not all below'} the tolerance {TOLERANCE:g}.",
         table,
-        draw_ledger,
     )
 
 
@@ -175,10 +171,11 @@ def _running_maximum(errors: Sequence[float]) -> list[float]:
 def draw_ledger(table: Table) -> Figure:
     """One panel per problem and one for the networks."""
     parts = table.values("part")
-    figure = new_figure(max(5.5, 3.4 * len(parts)), 3.9)
+    figure = new_figure(2, 2.75)
     panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
     runs = table.values("run")
     styles = {row["run"]: style_of(row["style"]) for row in table.rows}
+    largest = max(_positive([number(row["largest_closure_error"]) for row in table.rows]), default=0.0)
     for axes, part in zip(panels, parts, strict=True):
         for run in runs:
             points = [
@@ -194,20 +191,20 @@ def draw_ledger(table: Table) -> Figure:
                     color=s.color,
                     linestyle=s.dash,
                     marker=s.marker,
-                    markersize=4,
+                    markersize=pt(4),
                     markevery=max(1, len(xs) // 6),
                 )
-        axes.axhline(TOLERANCE, color=INK, linewidth=1.1)
+        axes.axhline(TOLERANCE, color=INK, linewidth=pt(1.1))
         axes.annotate(
             f"tolerance {TOLERANCE:g}",
             (0.02, TOLERANCE),
-            (0, 3),
+            (0, pt(3)),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            fontsize=7.5,
+            fontsize=pt(6.5),
         )
         axes.set_yscale("log")
-        axes.set_ylim(_FLOOR / 2, 10 * TOLERANCE)
+        axes.set_ylim(_FLOOR / 2, max(10 * TOLERANCE, 3 * largest))
         axes.set_title(wrapped(part, 36))
         if part == "networks":
             axes.set_xlabel("epoch")
@@ -216,7 +213,7 @@ def draw_ledger(table: Table) -> Figure:
             axes.set_xlabel("step $t$")
     panels[0].set_ylabel("largest closure error so far")
     handles = [handle(styles[r].color, styles[r].dash, r, styles[r].marker) for r in runs]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(runs), 2 * len(parts)), handlelength=3.2)
+    legend_below(figure, handles, 3.2)
     return figure
 
 
@@ -240,7 +237,7 @@ def _last(table: Table, column: str) -> float:
     return number(table.rows[-1][column])
 
 
-def bounds(inputs: Inputs) -> Plot | None:
+def bounds(inputs: Inputs) -> Content | None:
     """Gap, bound and their ratio for a few runs: with convex r both corollaries, else the bound with the residual."""
     if not inputs.has_convergence:
         return None
@@ -261,10 +258,19 @@ def bounds(inputs: Inputs) -> Plot | None:
                 step, left, right = (number(table.rows[i][key]) for key in ("step", gap, bound))
                 if math.isfinite(left) and math.isfinite(right):
                     ratio = left / right if right > 0 else math.nan
-                    rows.append([problem, method, iterate, _texted(style), int(step), left, right, ratio])
-    return Plot(
-        "bounds",
-        "Gaps beside their bounds",
+                    rows.append(
+                        [
+                            problem,
+                            method,
+                            iterate,
+                            f"{style.color} {style.marker} {dash_text(style)}",
+                            int(step),
+                            left,
+                            right,
+                            ratio,
+                        ]
+                    )
+    return Content(
         "Top: gap of an iterate (with markers) and the bound on it (thin, same colour, no markers). Below: their "
         "ratio, at most 1 where the statement holds. With convex r: best and averaged iterate with the convex "
         "corollary, the average of the next points with the smooth one. Else: best value and mean of the values with "
@@ -272,23 +278,18 @@ def bounds(inputs: Inputs) -> Plot | None:
         f"Log-log plots of gap and bound against the step, and of their ratio, for "
         f"{listed([f'{method} on {problem}' for problem, method in chosen])}.",
         Table.of(_BOUNDS_HEADER, rows),
-        draw_bounds,
     )
-
-
-def _texted(style: LineStyle) -> str:
-    dash = "solid" if isinstance(style.dash, str) else "-".join(f"{d:g}" for d in style.dash[1])
-    return f"{style.color} {style.marker} {dash}"
 
 
 def draw_bounds(table: Table) -> Figure:
     """Columns: runs. Rows: gap and bound; their ratio."""
     runs = list(dict.fromkeys((row["problem"], row["method"]) for row in table.rows))
     styles = {row["iterate"]: style_of(row["style"]) for row in table.rows}
-    figure = new_figure(max(5.5, 2.75 * len(runs)), 5.2)
+    figure = new_figure(2, 3.7)
     grid = figure.subplots(2, len(runs), squeeze=False, sharex=True, sharey="row", height_ratios=[1.5, 1])
     floors = {key: _floor([number(row[key]) for row in table.rows]) for key in ("gap", "ratio")}
-    top = max(number(row["bound"]) for row in table.rows)
+    top = max(_positive([number(row[key]) for row in table.rows for key in ("gap", "bound")]), default=1.0)
+    most = max(_positive([number(row["ratio"]) for row in table.rows]), default=1.0)
     for column, (problem, method) in enumerate(runs):
         for iterate, style in styles.items():
             rows = table.where(problem=problem, method=method, iterate=iterate)
@@ -296,31 +297,35 @@ def draw_bounds(table: Table) -> Figure:
                 continue
             steps = [number(r["step"]) for r in rows]
             marked: dict[str, Any] = {"color": style.color, "linestyle": style.dash, "marker": style.marker}
-            marked |= {"markersize": 4, "markevery": max(1, len(steps) // MARKS)}
+            marked |= {"markersize": pt(3.4), "markevery": max(1, len(steps) // MARKS)}
             for k, key in enumerate(("gap", "ratio")):
                 grid[k, column].plot(steps, [max(number(r[key]), floors[key]) for r in rows], **marked)
-            grid[0, column].plot(steps, [number(r["bound"]) for r in rows], color=style.color, linewidth=0.9)
-        grid[1, column].axhline(1, color=INK, linewidth=1.1)
+            grid[0, column].plot(steps, [number(r["bound"]) for r in rows], color=style.color, linewidth=pt(0.9))
+        grid[1, column].axhline(1, color=INK, linewidth=pt(1.1))
         grid[0, column].set_title(wrapped(f"{method}, {problem}", 32))
         grid[1, column].set_xlabel("step $t$")
         for axes in grid[:, column]:
             axes.set_xscale("log")
             axes.set_yscale("log")
     grid[0, 0].set_ylim(floors["gap"] / 1.6, 2 * top)
-    grid[1, 0].set_ylim(floors["ratio"] / 1.6, 3)
+    grid[1, 0].set_ylim(floors["ratio"] / 1.6, max(3.0, 2 * most))
     grid[0, 0].set_ylabel("gap and bound")
     grid[1, 0].set_ylabel("gap / bound")
-    handles = [handle(s.color, s.dash, name.replace("v_{t+1}", "next points"), s.marker) for name, s in styles.items()]
+    handles = [handle(s.color, s.dash, name.replace("v_{t+1}", "next v"), s.marker) for name, s in styles.items()]
     handles.append(handle(GREY, "-", "bound (thin, no markers)"))
-    handles[-1].set_linewidth(0.9)
-    ncols = 3 if len(runs) > 3 else 2
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, handlelength=3.2)
+    handles[-1].set_linewidth(pt(0.9))
+    legend_below(figure, handles, 3.2)
     return figure
+
+
+def _positive(values: Sequence[float]) -> list[float]:
+    """Those that have a place on a logarithmic axis."""
+    return [v for v in values if 0 < v < math.inf]
 
 
 def _floor(values: Sequence[float]) -> float:
     """Where values of 0 or less are drawn on a logarithmic axis: visibly below all others, but not far below."""
-    positive = [v for v in values if v > 0]
+    positive = _positive(values)
     least = min(positive, default=1.0)
     return max(least / (10 if len(positive) < len(values) else 1), 1e-6 * max(positive, default=1.0), _LEAST_GAP)
 
@@ -332,7 +337,7 @@ _RESIDUAL_HEADER = ("problem", "method", "style", "step", "residual", "flips_per
 _FLIPPING = ("BC", "PC", "BNN")
 
 
-def residual(inputs: Inputs) -> Plot | None:
+def residual(inputs: Inputs) -> Content | None:
     """The computable residual of nonconvex r, and how often signs flip."""
     if not inputs.has_convergence:
         return None
@@ -349,16 +354,13 @@ def residual(inputs: Inputs) -> Plot | None:
             step, value, flips = (number(table.rows[i][key]) for key in ("step", "residual", "flips"))
             rows.append([problem, method, styles[method], int(step), value, flips / step])
     problems = list(dict.fromkeys(problem for problem, _ in chosen))
-    return Plot(
-        "residual",
-        "Residual and sign flips",
+    return Content(
         "Top: the residual sum of D(t+1)(v_t) over the sum of the step sizes, which the bound for nonconvex r "
         "contains. Below: sign flips of coordinates of v per step so far. The bound can stay away from 0 only while "
         "flips keep a share of the step sizes. Values of 0 lie at the lower edge.",
         f"Log-log plots of the residual and of flips per step against the step for {listed(methods)} on "
         f"{listed(problems)}.",
         Table.of(_RESIDUAL_HEADER, rows),
-        draw_residual,
     )
 
 
@@ -366,7 +368,7 @@ def draw_residual(table: Table) -> Figure:
     """Columns: problems. Rows: residual; flips per step."""
     problems, methods = table.values("problem"), table.values("method")
     styles = {row["method"]: style_of(row["style"]) for row in table.rows}
-    figure = new_figure(max(5.5, 2.9 * len(problems)), 4.6)
+    figure = new_figure(2, 3.3)
     grid = figure.subplots(2, len(problems), squeeze=False, sharex=True, sharey="row")
     for k, (key, label) in enumerate((("residual", "residual"), ("flips_per_step", "flips per step"))):
         floor = _floor([number(row[key]) for row in table.rows])
@@ -385,14 +387,14 @@ def draw_residual(table: Table) -> Figure:
                 axes.set_xlabel("step $t$")
         grid[k, 0].set_ylabel(label)
     handles = [handle(styles[m].color, styles[m].dash, m, styles[m].marker) for m in methods]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), handlelength=3.2)
+    legend_below(figure, handles, 3.2)
     return figure
 
 
 def _line(axes: Axes, points: Sequence[tuple[float, float]], style: LineStyle) -> None:
     xs, ys = zip(*points, strict=True)
     every = max(1, len(xs) // MARKS)
-    axes.plot(xs, ys, color=style.color, linestyle=style.dash, marker=style.marker, markersize=4, markevery=every)
+    axes.plot(xs, ys, color=style.color, linestyle=style.dash, marker=style.marker, markersize=pt(4), markevery=every)
 
 
 # --------------------------------------------------------------------------- trajectories in the plane
@@ -403,7 +405,7 @@ _LEVELS = (0.02, 0.1, 0.3, 0.7, 1.4, 2.4, 3.8)
 """Heights of the contours of f."""
 
 
-def plane(inputs: Inputs) -> Plot | None:
+def plane(inputs: Inputs) -> Content | None:
     """Latent, proximal and quantized points of a few methods over the contours of f."""
     if not inputs.has_convergence:
         return None
@@ -426,16 +428,19 @@ def plane(inputs: Inputs) -> Plot | None:
             del points["v"]  # T = id here: one point
         rows += [[r["method"], kind, int(number(r["step"])), *xy] for kind, xy in points.items()]
     methods = inputs.plane.values("method")
-    return Plot(
-        "plane",
-        "Trajectories in the plane",
+    return Content(
         "A quadratic f in the plane: latent weights u (line), quantized weights w (open squares), and the proximal "
         "points v where they differ from w (triangles), over contours of f; the star is its minimiser. The first "
         "latent point is filled. Points beyond the frame are not shown.",
         f"Small multiples of trajectories over contours of a quadratic for {listed(methods)}.",
         Table.of(_PLANE_HEADER, rows),
-        draw_plane,
     )
+
+
+def make_plane(inputs: Inputs) -> None:
+    """The trajectories, where there are convex runs and they are missing."""
+    if inputs.has_convergence:
+        _ = inputs.plane
 
 
 def draw_plane(table: Table) -> Figure:
@@ -445,7 +450,7 @@ def draw_plane(table: Table) -> Figure:
     methods = [m for m in table.values("method") if m]
     columns = min(3, len(methods))
     bands = math.ceil(len(methods) / columns)
-    figure = new_figure(2.75 * columns + 0.3, 2.75 * bands + 0.5)
+    figure = new_figure(2, 7.2 / 3 * bands + 0.2)
     grid = figure.subplots(bands, columns, squeeze=False, sharex=True, sharey=True)
     contours = [kind for kind in table.values("kind") if kind.startswith("contour")]
     reach = max(abs(number(row[key])) for row in table.rows if row["method"] for key in "xy")
@@ -455,17 +460,26 @@ def draw_plane(table: Table) -> Figure:
             axes.axis("off")
             continue
         for kind in contours:
-            axes.plot(*_xy(table.where(method="", kind=kind)), color="#C4C4C4", linewidth=0.8, zorder=1)
+            axes.plot(*_xy(table.where(method="", kind=kind)), color="#C4C4C4", linewidth=pt(0.8), zorder=1)
         axes.plot(
-            *_xy(table.where(kind="minimiser")), linestyle="none", marker="*", markersize=9, color=BLACK, zorder=5
+            *_xy(table.where(kind="minimiser")), linestyle="none", marker="*", markersize=pt(9), color=BLACK, zorder=5
         )
         us, vs, ws = (_xy(table.where(method=methods[i], kind=kind)) for kind in "uvw")
-        axes.plot(*us, color=BLUE, linewidth=1.1, marker=".", markersize=3.5, zorder=3)
-        axes.plot(us[0][:1], us[1][:1], linestyle="none", marker="o", markersize=6, color=BLUE, zorder=4)
+        axes.plot(*us, color=BLUE, linewidth=pt(1.1), marker=".", markersize=pt(3.5), zorder=3)
+        axes.plot(us[0][:1], us[1][:1], linestyle="none", marker="o", markersize=pt(6), color=BLUE, zorder=4)
         axes.plot(
-            *vs, linestyle="none", marker="^", markersize=4, color=GREEN, markerfacecolor="none", alpha=0.8, zorder=3
+            *vs,
+            linestyle="none",
+            marker="^",
+            markersize=pt(4),
+            color=GREEN,
+            markerfacecolor="none",
+            alpha=0.8,
+            zorder=3,
         )
-        axes.plot(*ws, linestyle="none", marker="s", markersize=5.5, color=VERMILLION, markerfacecolor="none", zorder=4)
+        axes.plot(
+            *ws, linestyle="none", marker="s", markersize=pt(5.5), color=VERMILLION, markerfacecolor="none", zorder=4
+        )
         axes.set_title(wrapped(methods[i], 30))
         axes.set_xlim(-half, half)
         axes.set_ylim(-half, half)
@@ -487,7 +501,7 @@ def draw_plane(table: Table) -> Figure:
     ]
     for entry in handles[1:3]:
         entry.set_markerfacecolor("none")
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, handlelength=1.8)
+    legend_below(figure, handles, 1.8)
     return figure
 
 
@@ -501,7 +515,7 @@ def _xy(rows: Sequence[Cells]) -> tuple[list[float], list[float]]:
 _TIGHTNESS_HEADER = ("setting", "series", "style", "n", "ratio", "step")
 
 
-def tightness(inputs: Inputs) -> Plot | None:
+def tightness(inputs: Inputs) -> Content | None:
     """The worst case over the bound against n, at the step size where that is largest; hypotheses kept."""
     if not inputs.has("worst_cases"):
         return None
@@ -516,15 +530,12 @@ def tightness(inputs: Inputs) -> Plot | None:
     styles = style_texts(series, ())
     settings = list(dict.fromkeys(setting for setting, _, _ in found))
     rows = [[setting, name, styles[name], n, ratio, step] for (setting, name, n), (ratio, step) in found.items()]
-    return Plot(
-        "tightness",
-        "How tight the bounds are",
+    return Content(
         "Worst case over all functions of a class and all dimensions (a numerical value of PEPit), over the bound, "
         "against the number of steps, at the step size for which it is largest among those that the statement "
         "allows. At 1 the bound cannot be improved; above 1 it would be false in that setting.",
         f"Small multiples of worst case over bound against n for the settings {listed(settings)}.",
         Table.of(_TIGHTNESS_HEADER, rows),
-        draw_tightness,
     )
 
 
@@ -542,7 +553,7 @@ def draw_tightness(table: Table) -> Figure:
     styles = {row["series"]: style_of(row["style"]) for row in table.rows}
     columns = min(4, len(settings))
     bands = math.ceil(len(settings) / columns)
-    figure = new_figure(max(5.5, 2.35 * columns + 0.3), 2.0 * bands + 0.9)
+    figure = new_figure(2, 1.5 * bands + 0.6)
     grid = figure.subplots(bands, columns, squeeze=False, sharex=True, sharey=True)
     for i, axes in enumerate(grid.flat):
         if i >= len(settings):
@@ -553,7 +564,7 @@ def draw_tightness(table: Table) -> Figure:
             points = sorted((number(r["n"]), number(r["ratio"])) for r in rows)
             if points:
                 _line(axes, points, styles[name])
-        axes.axhline(1, color=INK, linewidth=1.1, zorder=1)
+        axes.axhline(1, color=INK, linewidth=pt(1.1), zorder=1)
         axes.set_title(wrapped(settings[i], 30))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if i % columns == 0:
@@ -564,7 +575,7 @@ def draw_tightness(table: Table) -> Figure:
     highest = max(number(row["ratio"]) for row in table.rows)
     grid[0, 0].set_ylim(0, 1.08 * max(1.0, highest))
     handles = [handle(styles[s].color, styles[s].dash, s, styles[s].marker) for s in series]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3.2)
+    legend_below(figure, handles, 3.2)
     return figure
 
 
@@ -574,7 +585,7 @@ def draw_tightness(table: Table) -> Figure:
 _NEGATIVE_HEADER = ("sharpness", "transform", "style", "step", "negative", "beyond", "mean_u")
 
 
-def negative(inputs: Inputs) -> Plot | None:
+def negative(inputs: Inputs) -> Content | None:
     """The share of negative backward factors, and the size of the latent weights, over the steps."""
     if not inputs.has("negative"):
         return None
@@ -587,14 +598,11 @@ def negative(inputs: Inputs) -> Plot | None:
             for i in thin(len(own)):
                 cells = [number(own[i][key]) for key in ("step", "negative", "beyond", "mean_u")]
                 rows.append([sharpness, name, styles[name], int(cells[0]), *cells[1:]])
-    return Plot(
-        "negative",
-        "Negative backward factors and latent size",
+    return Content(
         "Top: share of negative factors B(u) among all coordinates. Below: mean size of the latent weights. Against "
         "the step, one column per sharpness beta of the transform T(beta v).",
         f"Small multiples against the step for the transforms {listed(transforms)} at the sharpness {listed(every)}.",
         Table.of(_NEGATIVE_HEADER, rows),
-        draw_negative,
     )
 
 
@@ -602,7 +610,7 @@ def draw_negative(table: Table) -> Figure:
     """Columns: sharpness. Rows: negative factors; latent size."""
     every, names = table.values("sharpness"), table.values("transform")
     styles = {row["transform"]: style_of(row["style"]) for row in table.rows}
-    figure = new_figure(max(5.5, 2.2 * len(every) + 0.3), 4.4)
+    figure = new_figure(2, 3.3)
     grid = figure.subplots(2, len(every), squeeze=False, sharex=True, sharey="row")
     for k, (key, label) in enumerate((("negative", "share of negative factors"), ("mean_u", "mean size $|u|$"))):
         for column, sharpness in enumerate(every):
@@ -614,14 +622,15 @@ def draw_negative(table: Table) -> Figure:
                     _line(axes, points, styles[name])
             axes.set_xscale("log")
             if k == 0:
-                axes.set_title(wrapped(f"beta = {sharpness}", 26, 2))
+                between = "\n" if len(sharpness) > 12 else " "
+                axes.set_title(f"beta ={between}{wrapped(sharpness, 20)}")
             else:
                 axes.set_xlabel("step $t$")
         largest = max(number(row[key]) for row in table.rows)
         grid[k, 0].set_ylim(0, 1.06 * largest if largest > 0 else 1)
         grid[k, 0].set_ylabel(label)
     handles = [handle(styles[n].color, styles[n].dash, n, styles[n].marker) for n in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), handlelength=3.2)
+    legend_below(figure, handles, 3.2)
     return figure
 
 
@@ -632,7 +641,7 @@ _HYPOTHESES_HEADER = ("statement", "hypothesis", "run", "quantity", "kept", "dro
 _LEAST = 1e-3  # smaller numbers are drawn at the left edge
 
 
-def hypotheses(inputs: Inputs) -> Plot | None:
+def hypotheses(inputs: Inputs) -> Content | None:
     """Each quantity with its hypothesis and without it."""
     if not inputs.has("hypotheses"):
         return None
@@ -641,31 +650,30 @@ def hypotheses(inputs: Inputs) -> Plot | None:
     if not rows:
         return None
     broken = sum(r[6] == "yes" for r in rows)
-    return Plot(
-        "hypotheses",
-        "Statements without a hypothesis",
+    return Content(
         "One line per run: the quantity named in the table of theorems with the hypothesis (open circle) and without "
         "it (filled: the statement breaks; cross: it was not found to break). Where the quantity is left side over "
         f"bound, 1 is the limit. Numbers below {_LEAST:g} lie at the left edge.",
         f"Dot plot of {len(rows)} quantities with and without a hypothesis; {broken} break.",
         Table.of(_HYPOTHESES_HEADER, rows),
-        draw_hypotheses,
     )
 
 
 def draw_hypotheses(table: Table) -> Figure:
     """One line per row of the table, the first on top."""
     count = len(table.rows)
-    figure = new_figure(7.4, 0.25 * count + 1.4)
+    figure = new_figure(2, 0.17 * count + 0.85)
     axes = figure.subplots()
     for y, row in zip(range(count - 1, -1, -1), table.rows, strict=True):
         kept, dropped = (max(number(row[key]), _LEAST) for key in ("kept", "dropped"))
         breaks = row["broken"] == "yes"
         color = VERMILLION if breaks else GREY
-        axes.plot([kept, dropped], [y, y], color="#C4C4C4", linewidth=1.2, zorder=1)
-        axes.plot(kept, y, linestyle="none", marker="o", markersize=6.5, color=BLUE, markerfacecolor="white", zorder=2)
-        axes.plot(dropped, y, linestyle="none", marker="o" if breaks else "X", markersize=5, color=color, zorder=3)
-    axes.axvline(1, color=INK, linewidth=1, zorder=0)
+        axes.plot([kept, dropped], [y, y], color="#C4C4C4", linewidth=pt(1.2), zorder=1)
+        axes.plot(
+            kept, y, linestyle="none", marker="o", markersize=pt(6.5), color=BLUE, markerfacecolor="white", zorder=2
+        )
+        axes.plot(dropped, y, "o" if breaks else "X", markersize=pt(4.2), color=color, zorder=3)
+    axes.axvline(1, color=INK, linewidth=pt(1), zorder=0)
     labels = [wrapped(f"{row['statement']}: {row['hypothesis']}", 52, indices=True) for row in table.rows]
     axes.set_yticks(range(count - 1, -1, -1), labels)
     axes.set_ylim(-0.7, count - 0.3)
@@ -677,7 +685,7 @@ def draw_hypotheses(table: Table) -> Figure:
         handle(GREY, "none", "without: not found broken", "X"),
     ]
     handles[0].set_markerfacecolor("white")
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1.5)
+    legend_below(figure, handles, 1.5)
     return figure
 
 
@@ -695,6 +703,7 @@ __all__ = [
     "gaps",
     "hypotheses",
     "ledger",
+    "make_plane",
     "negative",
     "plane",
     "residual",

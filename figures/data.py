@@ -97,6 +97,10 @@ def read_verdicts(path: Path, command: str) -> list[dict[str, Any]]:
         raise InputError(f"{path}: a JSON list of verdicts was expected; make it again with: {command}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: a JSON list of objects was expected; make it again with: {command}")
+    try:
+        json.dumps(rows, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which no file of ours can hold
+        raise InputError(f"{path}: text in Unicode was expected; make it again with: {command}") from None
     check_rows(rows, str(path))
     return rows
 
@@ -110,9 +114,22 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "witness": (dict, NoneType),
     "repairs": (list, NoneType),
     "notes": (list, NoneType),
+    "corollaries": (list, NoneType),
+    "certificate": (dict, NoneType),
     "literal_criterion": (bool, NoneType),
     "convex_regularizer": (bool, NoneType),
+    "year": (int, NoneType),
+    **dict.fromkeys(("title", "source", "coverage", "scope", "reason"), (str, NoneType)),
 }
+_TEXT = (str, NoneType)
+_INSIDE: dict[str, dict[str, tuple[type, ...]]] = {
+    "regularizer": {"largest": _TEXT, "smallest": _TEXT},
+    "witness": {"kind": _TEXT, "sentence": _TEXT, "points": (list, NoneType)},
+    "certificate": {"accepted": (bool,), "lemmas": (int,), "reason": _TEXT},
+}
+_COROLLARY = ("name", "applies", "bound", "because")
+_DISTANCES = ("sup_forward", "rms_forward", "sup_backward", "rms_backward", "same_sign")
+_LONGEST = 80  # characters of a name: it becomes the name of a file
 
 
 def check_rows(rows: Sequence[Row], what: str) -> None:
@@ -122,15 +139,46 @@ def check_rows(rows: Sequence[Row], what: str) -> None:
         for key in ("name", "forward", "backward", "verdict"):
             if not isinstance(row.get(key), str):
                 raise InputError(f"{where} has no text under {key!r}")
+        if not 0 < len(row["name"]) <= _LONGEST or not row["name"].isprintable():
+            raise InputError(f"{where} has no name of 1 to {_LONGEST} printable characters")
         if row["verdict"] not in GRADES:
             raise InputError(f"{where} has the unknown verdict {row['verdict'][:40]!r}")
         for key, kinds in _SHAPES.items():
-            if not isinstance(row.get(key), kinds):
+            if not isinstance(row.get(key), kinds) or not _inside(key, row.get(key)):
                 raise InputError(f"{where} has something unexpected under {key!r}")
         for repair in row.get("repairs") or []:
             keys = ("name", "keeps", "forward", "backward", "verdict")
             if not isinstance(repair, dict) or not all(isinstance(repair.get(key), str) for key in keys):
                 raise InputError(f"{where} has a repair without {', '.join(keys)}")
+            if not _distance(repair.get("distance")):
+                raise InputError(f"{where} has a repair with something unexpected under 'distance'")
+
+
+def _inside(key: str, value: Any) -> bool:
+    """Whether the parts of a value have their types."""
+    if value is None:
+        return True
+    if key in ("params", "implicit"):
+        return all(isinstance(v, str) for v in value.values())
+    if key == "notes":
+        return all(isinstance(v, str) for v in value)
+    if key == "corollaries":
+        return all(isinstance(v, dict) and all(isinstance(v.get(k), str) for k in _COROLLARY) for v in value)
+    return all(isinstance(value.get(k), kinds) for k, kinds in _INSIDE.get(key, {}).items())
+
+
+def _distance(value: Any) -> bool:
+    """Whether it is the distance of a repair: numbers as texts, exact or enclosed, or None."""
+    if value is None:
+        return True
+    parts = [value.get(key) for key in _DISTANCES] if isinstance(value, dict) else [None]
+    return all(
+        isinstance(p, dict)
+        and isinstance(p.get("value"), _TEXT)
+        and isinstance(p.get("low"), _TEXT)
+        and (p.get("low") is None or p.get("value") is not None or math.isfinite(number(p["low"])))
+        for p in parts
+    )
 
 
 LEDGER_COLUMNS = (
@@ -167,6 +215,10 @@ HYPOTHESES, TRANSFORMS = "hypotheses", "transforms"
 """The sub-commands that write hypotheses.csv, and transforms.csv with negative.csv."""
 
 
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+"""Stored results of the benchmarks; not there in an installation without the repository."""
+
+
 def _file_name(method: str) -> str:
     """A method in file names: a pair of expressions, written (F; B), by the digest that the experiment gives it."""
     if ";" not in method:
@@ -179,12 +231,13 @@ def _file_name(method: str) -> str:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a drawing may read: the verdicts, and the CSV files under ``out``."""
+    """Everything that a drawing may read: the verdicts, the CSV files under ``out``, and stored benchmarks."""
 
     out: Path
     catalogue: Sequence[Row] = ()
     synthesized: Sequence[Row] = ()
     order: Sequence[str] = field(default=())
+    benchmarks: Path = BENCHMARKS
 
     @property
     def has_convergence(self) -> bool:

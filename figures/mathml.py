@@ -99,6 +99,8 @@ class _Reader:
             return f"<mn>{value}</mn>"
         if value.isalpha():
             return f"<mi>{value}</mi>"
+        if value == "|":  # one that opens looks like one that closes
+            return '<mo stretchy="false" lspace="0" rspace="0">|</mo>'
         shown = {"-": "\N{MINUS SIGN}", "'": "\N{PRIME}"}.get(value, value)
         return f"<mo>{escape(shown)}</mo>"
 
@@ -109,7 +111,8 @@ class _Reader:
         if name == "sqrt":
             return f"<msqrt>{self.atom()}</msqrt>"
         if name in ("tilde", "bar"):
-            return f'<mover accent="true">{self.atom()}<mo>{"~" if name == "tilde" else "¯"}</mo></mover>'
+            accent = "\N{SMALL TILDE}" if name == "tilde" else "¯"
+            return f'<mover accent="true">{self.atom()}<mo stretchy="false">{accent}</mo></mover>'
         if name not in _SYMBOLS:
             raise self.wrong(f"the command {name!r} is not known")
         tag, text = _SYMBOLS[name]

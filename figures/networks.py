@@ -13,7 +13,6 @@ stands with every accuracy on it. All files are made before the first is written
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
@@ -25,11 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from figures.data import Cells, Table, number, read_table
-from figures.parts import MARKS, Plot, listed, style_of, style_texts, wrapped
-from figures.report import PAGE_STYLE
+from figures.page_script import SORT
+from figures.page_style import STYLE
+from figures.parts import MARKS, Plot, legend_below, listed, style_of, style_texts, wrapped
 from figures.style import (
     BLACK,
     BLUE,
+    FORMATS,
     GREEN,
     GREY,
     ORANGE,
@@ -37,9 +38,10 @@ from figures.style import (
     VERMILLION,
     drawing,
     new_figure,
+    pt,
     render,
 )
-from figures.tables import SORT_SCRIPT, TABLE_STYLE, badge, latex_text
+from figures.tables import badge, latex_text
 from theory.errors import InputError
 from theory.files import read_text, write_together
 from verify.campaign import CURVES, LEDGER, PAIRED, RUNS, SUMMARY, tabulate
@@ -369,7 +371,7 @@ def _notes(figure: Figure, table: Table, sized: int) -> None:
     found = [f"{row['data']}: {row['note']}" for row in table.rows if row["note"]]
     if found:
         text = "\n".join(wrapped(line, sized, 4, indices=True) for line in dict.fromkeys(found))
-        figure.suptitle(text, fontsize=7.5, x=0.01, ha="left")
+        figure.suptitle(text, fontsize=pt(6.5), x=0.01, ha="left")
 
 
 _ACCURACY = ("experiment", "about", "method", "verdict", "standing", "seed", "mean", "low", "high", "data", "note")
@@ -415,11 +417,10 @@ def draw_accuracy(table: Table) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     names = table.values("experiment")
-    columns = min(3, len(names))
+    columns = min(2, len(names))
     lines = -(-len(names) // columns)
     most = max(len({r["method"] for r in table.where(experiment=n)}) for n in names)
-    width = max(3.5 * columns, 6.4)
-    figure = new_figure(width, lines * (0.235 * most + 1.0) + 0.9)
+    figure = new_figure(2, lines * (0.18 * most + 0.75) + 0.6)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, name in zip(grid.flat, names, strict=False):
         rows = table.where(experiment=name)
@@ -430,7 +431,7 @@ def draw_accuracy(table: Table) -> Figure:
                     continue
                 mean = 100 * number(row["mean"])
                 if row["seed"] != "all":
-                    axes.plot(mean, y - 0.28, linestyle="none", marker=".", markersize=4, color=GREY)
+                    axes.plot(mean, y - 0.28, linestyle="none", marker=".", markersize=pt(4), color=GREY)
                     continue
                 kind = KINDS[row["standing"]]
                 _interval(axes, y, mean, 100 * number(row["low"]), 100 * number(row["high"]), kind)
@@ -438,15 +439,15 @@ def draw_accuracy(table: Table) -> Figure:
         axes.set_ylim(-0.65, len(methods) - 0.45)
         axes.margins(x=0.06)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_title(f"{name}\n{wrapped(rows[0]['about'], 46, 2, indices=True)}", fontsize=8)
+        axes.set_title(f"{name}\n{wrapped(rows[0]['about'], 46, 2, indices=True)}", fontsize=pt(7.5))
         axes.set_xlabel("test accuracy (%)")
     for axes in list(grid.flat)[len(names) :]:
         axes.axis("off")
     present = [KINDS[k] for k in KINDS if k in table.values("standing")]
     seeds = Line2D([], [], linestyle="none", marker=".", color=GREY, label="each seed")
     handles = _legend(present, seeds)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), handlelength=1.2)
-    _notes(figure, table, int(20 * width))
+    legend_below(figure, handles, 1.2)
+    _notes(figure, table, 130)
     return figure
 
 
@@ -459,9 +460,9 @@ def _interval(axes: Axes, y: float, mean: float, low: float, high: float, kind: 
         color=kind.color,
         marker=kind.marker,
         markerfacecolor=kind.face,
-        markersize=5.5,
-        capsize=2.5,
-        linewidth=1.2,
+        markersize=pt(4.4),
+        capsize=pt(2.5),
+        linewidth=pt(1.2),
     )
 
 
@@ -539,9 +540,9 @@ def _several(axes: Axes, table: Table, across: str, up: str, factor: float = 1.0
             color=style.color,
             linestyle=style.dash,
             marker=style.marker,
-            markersize=3.6,
+            markersize=pt(3),
             markevery=max(1, len(xs) // MARKS),
-            linewidth=1.3,
+            linewidth=pt(1.3),
             label=wrapped(method, 24),
         )
     return drawn
@@ -557,7 +558,7 @@ def draw_curves(table: Table) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     count = len(table.values("method"))
-    figure = new_figure(9.6, 3.5 + 0.16 * -(-count // 7))
+    figure = new_figure(2, 2.5 + 0.14 * -(-count // 6))
     left, middle, right = figure.subplots(1, 3)
     _log_axis(left, _several(left, table, "epoch", "loss"))
     left.set_ylabel("training loss (cross-entropy, nats)")
@@ -571,7 +572,7 @@ def draw_curves(table: Table) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=_across(count), handlelength=3)
-    _notes(figure, table, 180)
+    _notes(figure, table, 130)
     return figure
 
 
@@ -620,7 +621,7 @@ def draw_ledger(table: Table) -> Figure:
     shown = [m for m in table.values("method") if table.where(method=m, quantity="left")]
     columns = 2
     lines = -(-(1 + len(shown)) // columns)
-    figure = new_figure(8.6, 2.55 * lines + 0.9)
+    figure = new_figure(2, 1.9 * lines + 0.7)
     grid = list(figure.subplots(lines, columns, squeeze=False).flat)
     first = Table(table.header, tuple(table.where(quantity="closure error")))
     _log_axis(grid[0], _several(grid[0], first, "step", "value"))
@@ -635,7 +636,7 @@ def draw_ledger(table: Table) -> Figure:
                 color=color,
                 linestyle=dash,
                 marker=marker,
-                markersize=3.6,
+                markersize=pt(3),
                 markevery=max(1, len(rows) // MARKS),
                 label=term,
             )
@@ -648,9 +649,9 @@ def draw_ledger(table: Table) -> Figure:
     for axes in grid[1 + len(shown) :]:
         axes.axis("off")
     handles, _ = grid[0].get_legend_handles_labels()
-    figure.legend(handles=handles, loc="outside lower center", ncols=_across(len(handles)), handlelength=3)
+    legend_below(figure, handles, 3)
     terms = [
-        Line2D([], [], color=color, linestyle=dash, marker=marker, markersize=3.6, label=f"term {term}")
+        Line2D([], [], color=color, linestyle=dash, marker=marker, markersize=pt(3), label=f"term {term}")
         for term, (color, dash, marker) in _TERMS.items()
     ]
     figure.legend(handles=terms, loc="outside upper right", ncols=3, handlelength=3)
@@ -687,9 +688,9 @@ def draw_differences(table: Table) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     rows = list(reversed(table.rows))
-    figure = new_figure(6.6, 0.225 * len(rows) + 1.5)
+    figure = new_figure(2, 0.19 * len(rows) + 1.1)
     axes = figure.subplots()
-    axes.axvline(0, color=BLACK, linewidth=0.8, zorder=1)
+    axes.axvline(0, color=BLACK, linewidth=pt(0.8), zorder=1)
     for y, row in enumerate(rows):
         mean, low, high = (100 * number(row[k]) for k in ("mean", "low", "high"))
         _interval(axes, y, mean, low, high, _ANSWERS[row["answer"]])
@@ -700,7 +701,7 @@ def draw_differences(table: Table) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.set_xlabel("difference of test accuracy (percentage points)")
     handles = _legend(list(_ANSWERS.values()))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=1.2)
+    legend_below(figure, handles, 1.2)
     _notes(figure, table, 120)
     return figure
 
@@ -775,7 +776,7 @@ class Grid:
     rows: tuple[tuple[Cell, ...], ...]
 
     def html(self) -> str:
-        """A <table> that `SORT_SCRIPT` sorts."""
+        """A <table> that `page_script.SORT` sorts."""
         head = "".join(
             f'<th scope="col" aria-sort="none"><button type="button">{escape(title)}</button></th>'
             for title, _ in self.columns
@@ -1000,15 +1001,12 @@ class Drawn:
 def draw(plot: Plot) -> Drawn:
     """The figure in all its forms, from its CSV text alone, without dates."""
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = plot.table.text()
-    with drawing(), matplotlib.rc_context({"svg.hashsalt": "proxpair", "svg.fonttype": "none"}):
-        figure = plot.draw(Table.read(text))
-        png, pdf = render(figure, plot.title)
-        svg = io.BytesIO()
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None, "Title": plot.title})
-    return Drawn(plot, {"csv": text.encode(), "png": png, "pdf": pdf, "svg": svg.getvalue()})
+    # real text in the SVG: it becomes a part of the page, where it can be searched
+    with drawing(), matplotlib.rc_context({"svg.fonttype": "none"}):
+        files = render(plot.draw(Table.read(text)), plot.title, FORMATS)
+    return Drawn(plot, {"csv": text.encode(), **files})
 
 
 def inline(svg: str, name: str, alt: str) -> str:
@@ -1167,14 +1165,14 @@ def page_text(results: Results, drawn: dict[str, Drawn], stored: bool) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>proxpair: {escape(title)}</title>\n<style>{TABLE_STYLE}{PAGE_STYLE}{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>proxpair: {escape(title)}</title>\n<style>{STYLE}{_STYLE}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the content</a>\n'
         f'<header class="top"><div>\n<p class="brand">proxpair</p>\n<h1>{escape(title)}</h1>\n'
         "<p>Networks trained by forward-backward pairs, on equal terms: their accuracy once hardened, paired tests, "
         "and the ledger of each run.</p>\n"
         f'</div></header>\n<nav aria-label="Contents"><ul>{nav}</ul></nav>\n<main id="main">\n{body}\n</main>\n'
         "<footer><p>Every number on this page is computed from the CSV files of its profile.</p></footer>\n"
-        f"<script>{SORT_SCRIPT}</script>\n</body>\n</html>\n"
+        f"<script>{SORT}</script>\n</body>\n</html>\n"
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from figures import plots
-from figures.report import Shown, method_page, png_size
+from figures.page import Shown
+from figures.page_certificates import judge
+from figures.page_pairs import Pair, method_page
 from theory.files import write_bytes, write_text
 
 
@@ -22,8 +24,10 @@ def write(folder: Path, row: Mapping[str, Any], certificate: bytes | None) -> Pa
     plot.write(folder)
     if certificate is not None:
         write_bytes(folder / f"{name}.certificate.json", certificate)
-    shown = Shown(plot, *png_size(folder / f"{name}.png"))
-    return write_text(folder / f"{name}.html", method_page(row, shown, ""))
+    judged = None if certificate is None else judge(certificate, row)
+    command = f"proxpair catalogue --method {row['name']} --out pages"
+    pair = Pair(row, name, Shown.of(plot, folder), judged, command)
+    return write_text(folder / f"{name}.html", method_page(pair, ""))
 
 
 __all__ = ["write"]

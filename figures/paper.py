@@ -142,9 +142,10 @@ def make(
     anything is written.
     """
     from figures import networks
-    from figures.data import read_verdicts
+    from figures.data import BENCHMARKS, read_verdicts
     from figures.report import build
-    from figures.stages import Stages, contents
+    from figures.speed import FILES
+    from figures.stages import Stages, check_folder, contents, modules
     from verify import campaign, converge, train
     from verify.networks import pick_device
 
@@ -152,12 +153,14 @@ def make(
     converge.check_arguments(seed, steps)
     train.check_arguments(seed, seeds, epochs)
     where = str(pick_device(device))
+    check_folder(out, write=True)
     timings: dict[str, float] = {}
     stages = Stages(out)
 
-    def stage(name: str, *args: Any, **kwargs: Any) -> None:
+    def stage(name: str, given: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         start = time.perf_counter()
-        if not stages.run(name, *args, **kwargs):
+        # what a stage does is said here, and names of files in `parts`: both belong to no package named below
+        if not stages.run(name, {**given, "job": modules("paper", "parts")}, *args, **kwargs):
             progress.add_task(f"{name}: up to date", total=1, completed=1)
         timings[name] = round(time.perf_counter() - start, 3)
 
@@ -191,7 +194,11 @@ def make(
         )
     rows, made = (read_verdicts(out / name, "proxpair paper") for name in ("catalogue.json", "synthesized.json"))
     read = contents(out, ("*.json", "methods/*.json", "convergence/*.csv", "networks/*.csv"), TIMINGS)
-    pages = {"files": read, "others": sorted(path.name for path in out.glob("networks-*.html"))}
+    others = sorted(
+        p.relative_to(out).as_posix() for name in ("networks-*.html", "docs/index.html") for p in out.glob(name)
+    )
+    # the pages that index.html links to, and the benchmarks of the figure of speed
+    pages = {"files": read, "others": others, "benchmarks": contents(BENCHMARKS, [Path(f).name for f in FILES])}
     drawn = ("*.html", "theorems.*", "figures/*", "tables/*", "methods/*.html")
     stage("figures", pages, everything, drawn, lambda: build(out, rows, made, progress), but=("networks-*.html",))
     timings["total"] = round(sum(timings.values()), 3)

@@ -6,11 +6,10 @@ jump or at an isolated point, dotted lines are gaps of the range.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from figures.style import drawing, line_styles, new_figure, render
+from figures.style import drawing, line_styles, new_figure, pt, render
 from theory.files import write_bytes
 
 if TYPE_CHECKING:
@@ -22,16 +21,13 @@ def draw(data: dict[str, Any], path: str) -> None:
     with drawing():
         figure = _figure(data)
         suffix = Path(path).suffix.lower()
-        if suffix == ".svg":
-            written = _svg(figure, data["title"])
-        else:
-            png, pdf = render(figure, data["title"])
-            written = png if suffix == ".png" else pdf
+        kind = suffix.removeprefix(".")
+        written = render(figure, data["title"], (kind,))[kind]
     write_bytes(path, written)
 
 
 def _figure(data: dict[str, Any]) -> Figure:
-    figure = new_figure(4.4, 3.3)
+    figure = new_figure(1, 2.7)
     axes = figure.subplots()
     curves = data["curves"]
     styles = line_styles([c["label"] for c in curves])
@@ -43,9 +39,9 @@ def _figure(data: dict[str, Any]) -> Figure:
                 axes.plot(*zip(*line, strict=True), color=style.color, linestyle=style.dash, label=label)
                 label = None
         for gap in curve["gaps"]:
-            axes.plot(*zip(*gap, strict=True), color=style.color, linestyle=":", linewidth=1.0)
+            axes.plot(*zip(*gap, strict=True), color=style.color, linestyle=":", linewidth=pt(1.0))
         for x, y in curve["dots"]:
-            axes.plot([x], [y], color=style.color, marker="o", markersize=3.5, linestyle="none", label=label)
+            axes.plot([x], [y], color=style.color, marker="o", markersize=pt(3.2), linestyle="none", label=label)
             label = None
     axes.set_title(data["title"])
     axes.set_xlabel(data["across"])
@@ -53,16 +49,6 @@ def _figure(data: dict[str, Any]) -> Figure:
     if len(curves) > 1:
         axes.legend()
     return figure
-
-
-def _svg(figure: Figure, title: str) -> bytes:
-    """SVG without a date and with fixed identifiers."""
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "proxpair", "svg.fonttype": "path"}):
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
-    return out.getvalue()
 
 
 __all__ = ["draw"]

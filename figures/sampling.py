@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from theory.errors import Undecided
 from theory.exact import X, enclose, precision, to_float
+from theory.graphs import MonotoneGraph
 from theory.maps import PiecewiseMap
 from theory.parser import parse, parse_constant
 from verify.lowering import Lowered, lower
 
 _FIRST = 33  # points of a curved piece before refining; straight pieces need their two ends
 _ROUNDS = 5  # halvings at most: up to 1025 points where a curve bends everywhere
+_ALONG = 129  # points of a curved piece that is known by a parameter
 _BEND = 1 / 1500  # largest distance of a chord from its curve, in heights of the curve
 
 
@@ -128,6 +130,24 @@ def _tie(m: PiecewiseMap, i: int, x: float, value: Any, f: Lowered) -> list[Poin
         return []
     tie = [Point("tie", i, x, stated)] if math.isfinite(stated) else []
     return tie + [Point("limit", i, x, y) for y in limits if math.isfinite(y)]
+
+
+def trace_graph(graph: MonotoneGraph, lo: Any, hi: Any) -> list[Point]:
+    """The points that draw a graph for exact lo < x < hi; where it jumps over a gap, the two values that it has."""
+    points: list[Point] = []
+    for i, q in enumerate(graph.restrict(lo, hi).pieces):
+        ends = [(to_float(q.from_x), to_float(q.from_p)), (to_float(q.to_x), to_float(q.to_p))]
+        if not q.filled:
+            points += [Point("tie", i, x, y) for x, y in ends]
+            continue
+        inside: list[tuple[float, float]] = []
+        if not (_is_straight(q.x) and _is_straight(q.p)):
+            a, b = to_float(q.lo), to_float(q.hi)
+            s = a + (b - a) * (1 - np.cos(np.linspace(0, math.pi, _ALONG))[1:-1]) / 2
+            xs, ys = (lower(PiecewiseMap.of(e), "numpy")(s) for e in (q.x, q.p))
+            inside = [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
+        points += [Point("curve", i, x, y) for x, y in (ends[0], *inside, ends[1])]
+    return points
 
 
 def window(m: PiecewiseMap, least: float = 2.5, most: float = 20.0) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +19,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from theory.files import write_text
+from theory.errors import InputError
+from theory.files import is_folder, write_text
 
 LIBRARIES = (
     *("numpy", "scipy", "sympy", "mpmath", "matplotlib", "torch", "python-flint", "scikit-learn", "joblib"),
-    *("PEPit", "cvxpy", "clarabel"),
+    *("PEPit", "cvxpy", "clarabel", "pillow", "fonttools", "kiwisolver"),
 )
-"""Distributions whose version may change a byte of the results."""
+"""Distributions whose version may change a byte of the results; the last three write PNG, cut fonts, lay out."""
 
 
 @cache
@@ -38,6 +40,22 @@ def sources(package: str) -> str:
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".json")):
         digest.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+@cache
+def modules(*names: str) -> str:
+    """The SHA-256 of modules of figures/, by name and content."""
+    texts = {name: hashlib.sha256(Path(__file__).with_name(f"{name}.py").read_bytes()).hexdigest() for name in names}
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
+def check_folder(out: Path, write: bool = False) -> None:
+    """Raises `InputError` where ``out`` is no folder and cannot become one, or, to ``write``, may not be written to."""
+    nearest = next(path for path in (out, *out.absolute().parents) if is_folder(path) or os.path.lexists(path))
+    if not is_folder(nearest):
+        raise InputError(f"a folder was expected for the results, but {nearest} is none")
+    if write and not os.access(nearest, os.W_OK):
+        raise InputError(f"a folder to write to was expected for the results, but {nearest} is read-only")
 
 
 @cache
@@ -106,4 +124,4 @@ class Stages:
         return True
 
 
-__all__ = ["LIBRARIES", "Stages", "contents", "sources", "versions"]
+__all__ = ["LIBRARIES", "Stages", "check_folder", "contents", "modules", "sources", "versions"]

@@ -1,4 +1,4 @@
-"""Tables in HTML (self-contained, sortable), LaTeX (booktabs) and CSV, and formulas for both.
+"""Tables in HTML (sortable), LaTeX (booktabs) and CSV, and formulas for both.
 
 A `Sheet` is declared once, and each of the three forms is a rendering of it. CSV keeps every digit;
 HTML and LaTeX show three.
@@ -7,7 +7,8 @@ HTML and LaTeX show three.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
@@ -17,8 +18,11 @@ from typing import Any
 import sympy as sp
 from sympy.printing.mathml import MathMLPresentationPrinter
 
-from figures.data import Inputs, Row, number
+from figures import page
+from figures.convergence import TOLERANCE
+from figures.data import GRADES, Inputs, Row, number
 from figures.mathml import mathml
+from figures.parts import slug
 from figures.sampling import read_map
 from figures.style import GRADE_SIGN
 from theory.commands_catalogue import shown
@@ -32,12 +36,17 @@ from theory.printing import to_latex
 YES_NO = {True: "yes", False: "no", None: "\N{EN DASH}"}
 
 
+Params = tuple[tuple[str, str], ...]
+"""(name, value) of the parameters of an expression."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column.
 
-    ``kind``: text, code (an expression), math (LaTeX), number, badge (a verdict), flag (yes, no, open), status (a word,
-    in capitals where something is wrong) or links (pairs of words and an address).
+    ``kind``: text, words (text in which eta_t and f o T look as in a formula), code (an expression), math (LaTeX),
+    number, badge (a verdict), flag (yes, no, open), status (a word, in capitals where something is wrong) or links
+    (pairs of words and an address).
 
     ``wide`` columns stand in the CSV and in the HTML file of their own, not in LaTeX and on the page.
     """
@@ -55,11 +64,11 @@ class Sheet:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
-    params: tuple[tuple[tuple[str, str], ...], ...] = ()
+    params: tuple[Params, ...] = ()
 
-    def narrow(self) -> Sheet:
-        """The same without its wide columns."""
-        keep = [i for i, c in enumerate(self.columns) if not c.wide]
+    def narrow(self, without: Sequence[str] = ()) -> Sheet:
+        """The same without its wide columns, and without those of the given titles."""
+        keep = [i for i, c in enumerate(self.columns) if not c.wide and c.title not in without]
         return replace(
             self,
             columns=tuple(self.columns[i] for i in keep),
@@ -78,33 +87,53 @@ class Sheet:
 
         return csv_text([c.title for c in self.columns], [[cell(v) for v in row] for row in self.rows])
 
-    def html(self, heading: str = "") -> str:
-        """A <table> with sort buttons in its head (they work where `SORT_SCRIPT` is on the page)."""
+    def html(
+        self,
+        targets: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        data: Sequence[Mapping[str, str]] = (),
+        formulas: bool = False,
+        still: bool = False,
+    ) -> str:
+        """A <table> with sort buttons in its head (the script of a page makes them work); ``still``: without them.
+
+        ``targets``: the id to which the head of each row links; ``notes``: HTML below that head; ``data``: the data-
+        attributes of each row; ``formulas``: expressions as formulas, with their parameters put in.
+        """
+        params: Sequence[Params | None] = self.params if formulas and self.params else (None,) * len(self.rows)
         head = "".join(
-            f'<th scope="col" aria-sort="none"><button type="button">{escape(c.title)}</button></th>'
+            f'<th scope="col"{_class(c)}>{escape(c.title)}</th>'
+            if still
+            else f'<th scope="col" aria-sort="none"{_class(c)}><button type="button">{escape(c.title)}</button></th>'
             for c in self.columns
         )
-        body = "\n".join(
-            "<tr>"
-            + "".join(_html_cell(c, v, i == 0) for i, (c, v) in enumerate(zip(self.columns, row, strict=True)))
-            + "</tr>"
-            for row in self.rows
-        )
-        caption = heading or self.caption
+        body = []
+        for k, row in enumerate(self.rows):
+            shown = [_shown(c, v, params[k]) for c, v in zip(self.columns, row, strict=True)]
+            first = f'<a href="#{targets[k]}">{shown[0][0]}</a>' if targets else shown[0][0]
+            if notes:
+                first += f'<span class="sub">{notes[k]}</span>'
+            cells = [f'<th scope="row">{first}</th>', *(f"<td{marks}>{words}</td>" for words, marks in shown[1:])]
+            marks = "".join(f' data-{key}="{escape(value)}"' for key, value in data[k].items()) if data else ""
+            body.append(f"<tr{marks}>{''.join(cells)}</tr>")
+        rows = "\n".join(body)
+        kind = "still" if still else "sortable"
+        wide = " wide" if len(self.columns) > 6 else ""
         return (
-            f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(self.name)} table">'
-            f'<table class="sortable"><caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody></table></div>"
+            f'<div class="scroll{wide}" role="region" tabindex="0" aria-label="Table: {escape(self.name)}">'
+            f'<table class="{kind}" id="table-{slug(self.name)}">'
+            f"<caption><span>{escape(self.caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
         )
 
-    def html_page(self) -> str:
-        """A page of its own with all columns: no network, no framework."""
-        title = escape(f"proxpair: {self.name}")
-        return (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>\n'
-            f"<style>{TABLE_STYLE}</style></head>\n<body><main><h1>{title}</h1>\n{self.html()}\n</main>\n"
-            f"<script>{SORT_SCRIPT}</script></body></html>\n"
+    def html_page(self, site: Sequence[page.Link] = ()) -> str:
+        """A page of its own with all columns; ``site``: the pages of the folder above."""
+        files = " ".join(f'<a href="{self.name}.{kind}">{kind.upper()}</a>' for kind in ("csv", "tex"))
+        return page.document(
+            f"proxpair: {self.name}",
+            f'{self.html()}\n<p class="made">The same as {files}.</p>',
+            heading=f"The table of {self.name}",
+            site=site,
+            base="../",
         )
 
     def latex(self) -> str:
@@ -127,11 +156,11 @@ class Sheet:
         ]
         return "\n".join(lines) + "\n"
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, site: Sequence[page.Link] = ()) -> None:
         """Write NAME.csv, NAME.tex and NAME.html. Raises `InputError` if they cannot be written."""
         write_text(folder / f"{self.name}.csv", self.csv())
         write_text(folder / f"{self.name}.tex", self.latex())
-        write_text(folder / f"{self.name}.html", self.html_page())
+        write_text(folder / f"{self.name}.html", self.html_page(site))
 
 
 # --------------------------------------------------------------------------- cells
@@ -146,6 +175,8 @@ def _power(value: float) -> tuple[str, str] | None:
 
 
 def _plain(value: float) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     return f"{value:d}" if isinstance(value, int) else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
@@ -170,29 +201,37 @@ def _missing(value: Any) -> bool:
     return value is None or value in ("", ()) or (isinstance(value, float) and math.isnan(value))
 
 
-def _html_cell(column: Column, value: Any, is_head: bool) -> str:
-    sort, shown = "", ""
+def _class(column: Column) -> str:
+    return ' class="number"' if column.kind == "number" else ""
+
+
+def _shown(column: Column, value: Any, params: Params | None) -> tuple[str, str]:
+    """A value in HTML and the attributes of its cell; ``params``: of its row where expressions stand as formulas."""
+    marks = _class(column)
+    if _missing(value):
+        return YES_NO[None], f'{marks} data-sort=""'
     if column.kind == "flag":
-        shown = YES_NO[value]
-    elif _missing(value):
-        shown = YES_NO[None]
-        sort = ' data-sort=""' if column.kind == "number" else ""
-    elif column.kind == "number":
-        sort, shown = f' data-sort="{escape(repr(value))}"', number_html(value)
-    elif column.kind == "badge":
-        shown = badge(str(value))
-    elif column.kind == "code":
-        shown = f"<code>{breakable(str(value))}</code>"
-    elif column.kind == "math":
-        shown = mathml(value)
-    elif column.kind == "status":
-        shown = f'<span class="state bad">✕ {escape(value)}</span>' if value.isupper() else escape(value)
-    elif column.kind == "links":
-        shown = "<br>".join(f'<a href="{escape(address)}">{escape(words)}</a>' for words, address in value)
-    else:
-        shown = escape(str(value))
-    cls = ' class="number"' if column.kind == "number" else ""
-    return f'<th scope="row">{shown}</th>' if is_head else f"<td{cls}{sort}>{shown}</td>"
+        return YES_NO[value], marks
+    text = str(value)
+    if column.kind == "number":
+        by = repr(value).replace("inf", "Infinity")  # as the script that sorts reads it
+        return number_html(value), f'{marks} data-sort="{escape(by)}"'
+    if column.kind == "badge":
+        first = text.split("/")[0]
+        return badge(text), f' data-sort="{GRADES.index(first)}"' if first in GRADES else ""
+    if column.kind == "code":
+        if params is None:
+            return f"<code>{breakable(text)}</code>", ""
+        return formula(text, params), f' class="map" data-sort="{escape(text)}"'
+    if column.kind == "math":
+        return mathml(value), ""
+    if column.kind == "words":
+        return symbols(text), ""
+    if column.kind == "status" and text.isupper():
+        return f'<span class="state bad">✕ {escape(text)}</span>', ""
+    if column.kind == "links":
+        return "<br>".join(f'<a href="{escape(address)}">{escape(words)}</a>' for words, address in value), ""
+    return escape(text), ""
 
 
 def breakable(code: str) -> str:
@@ -201,6 +240,16 @@ def breakable(code: str) -> str:
     for at in (", ", " + ", " - ", "*", "/"):
         text = text.replace(at, at.rstrip() + ("<wbr>" if not at.endswith(" ") else " "))
     return text
+
+
+_GREEK = {"eta": "η", "delta": "δ", "mu": "μ", "beta": "β"}
+
+
+def symbols(text: str) -> str:
+    """Words, escaped, in which eta_t, v_{t+1}, f o T and <= look as in a formula."""
+    text = re.sub(r"\b(eta|delta|mu|beta)(?=_)", lambda m: _GREEK[m[1]], text)
+    text = escape(re.sub(r"(?<= \w) o (?=\w\b)", " ∘ ", text).replace("<=", "≤").replace(">=", "≥"))
+    return re.sub(r"(?<=\w)_(?:\{([^{}]*)\}|(\w))", lambda m: f"<sub>{m[1] or m[2]}</sub>", text)
 
 
 _LATEX = {
@@ -227,13 +276,15 @@ def latex_text(text: str) -> str:
     return "".join(_LATEX.get(c, c) for c in text)
 
 
-def _latex_cell(column: Column, value: Any, params: tuple[tuple[str, str], ...]) -> str:
+def _latex_cell(column: Column, value: Any, params: Params) -> str:
     if column.kind == "flag":
         return latex_text(YES_NO[value])
     if _missing(value):
         return "--"
     if column.kind == "number":
         power = _power(value)
+        if math.isinf(value):
+            return "$\\infty$" if value > 0 else "$-\\infty$"
         return f"${_plain(value)}$" if power is None else f"${power[0]} \\cdot 10^{{{power[1]}}}$"
     if column.kind == "code":
         try:
@@ -286,38 +337,50 @@ def _cases(m: PiecewiseMap, variable: str) -> list[tuple[Any, str]]:
     return rows
 
 
-@lru_cache(maxsize=2000)
-def formula(text: str, params: tuple[tuple[str, str], ...] = (), variable: str = "x", name: str = "") -> str:
+def formula(text: str, params: Params = (), variable: str = "x", name: str = "") -> str:
     """An expression of the grammar as MathML, or as code where its pieces have no closed form."""
-    try:
-        m = read_map(text, params)
-    except Undecided:
+    body = _formula(text, params, variable)
+    if body is None:
         return f"<code>{breakable(text)}</code>"
-    if m.windowed:
-        return f"<code>{breakable(text)}</code>"
-    swap = {X: sp.Symbol(variable, real=True)}
     # a row of its own, so that the brackets do not grow with what follows
     argument = f"<mrow><mo>(</mo><mi>{variable}</mi><mo>)</mo></mrow>"
     head = f"<mi>{name}</mi>{argument}<mo>=</mo>" if name else ""
+    return f'<math displaystyle="true"><mrow>{head}{body}</mrow></math>'
+
+
+@lru_cache(maxsize=2000)
+def _formula(text: str, params: Params, variable: str) -> str | None:
+    """The inside of `formula`, None where there is no closed form."""
+    try:
+        m = read_map(text, params)
+    except Undecided:
+        return None
+    if m.windowed:
+        return None
+    swap = {X: sp.Symbol(variable, real=True)}
     if not m.breaks:
-        return f'<math displaystyle="true"><mrow>{head}{_expression(m.exprs[0].xreplace(swap))}</mrow></math>'
+        return _expression(m.exprs[0].xreplace(swap))
     rows = "".join(
         f"<mtr><mtd>{_expression(e if e in (sp.oo, -sp.oo) else e.xreplace(swap))}</mtd><mtd>{where}</mtd></mtr>"
         for e, where in _cases(m, variable)
     )
     # a line in place of the brace, which stretches only where a mathematical font is installed
-    return f'<math displaystyle="true"><mrow>{head}<mtable class="cases">{rows}</mtable></mrow></math>'
+    return f'<mtable class="cases">{rows}</mtable>'
 
 
 # --------------------------------------------------------------------------- the three sheets
 
 
-def _params(row: Row) -> tuple[tuple[str, str], ...]:
+def _params(row: Row) -> Params:
     return tuple((row.get("params") or {}).items())
 
 
-def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
-    """The verdict on every catalogued pair, with its decomposition, its corollary and its nearest repair."""
+def catalogue_sheet(rows: Sequence[Row], certificates: Sequence[str | None] | None = None) -> Sheet:
+    """The verdict on every catalogued pair, with its decomposition, its corollary and its nearest repair.
+
+    ``certificates``: what the checker says of each; without them what the rows say.
+    """
+    said = [certificate_words(row) for row in rows] if certificates is None else certificates
     columns = (
         Column("Method"),
         Column("Year", "number"),
@@ -344,7 +407,7 @@ def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
         Column("Source", wide=True),
     )
     cells = []
-    for row in rows:
+    for row, certificate in zip(rows, said, strict=True):
         r = row.get("regularizer") or {}
         fix: Row = next(iter(row.get("repairs") or []), {})
         cells.append(
@@ -355,7 +418,7 @@ def catalogue_sheet(rows: Sequence[Row]) -> Sheet:
                 ", ".join(f"{k} = {v}" for k, v in _params(row)),
                 *(row.get("transform"), row.get("prox"), r.get("largest"), r.get("smallest")),
                 *(fix.get("forward"), fix.get("backward"), distance_words(fix)),
-                *(certificate_words(row), row.get("reason"), row.get("scope"), row.get("title"), row.get("source")),
+                *(certificate, row.get("reason"), row.get("scope"), row.get("title"), row.get("source")),
             )
         )
     caption = (
@@ -423,6 +486,20 @@ def _float(cell: str) -> float | None:
     return None if math.isnan(value) else value
 
 
+def run_status(row: Mapping[str, str]) -> str | None:
+    """Whether a row of the convex runs is what the theory says: holds, VIOLATED, or None for a run without a ledger.
+
+    With stochastic gradients a bound is one in expectation, and the best gap is not compared with it.
+    """
+    if row["mode"] == "none":
+        return None
+    good = number(row["max_closure_error"]) <= TOLERANCE and number(row["min_D"]) >= -TOLERANCE
+    if row["bound"] and row["gradient"] == "exact":
+        best, limit = number(row["gap_best"]), number(row["bound"])
+        good = good and best - limit <= 1e-9 * (1 + abs(best) + abs(limit))
+    return "holds" if good else "VIOLATED"
+
+
 def convergence_sheet(inputs: Inputs) -> Sheet:
     """One row per convex run."""
     columns = (
@@ -436,6 +513,7 @@ def convergence_sheet(inputs: Inputs) -> Sheet:
         Column("Bound", "number"),
         Column("Closure error", "number"),
         Column("Least D", "number"),
+        Column("Status", "status"),
         Column("Last gap", "number", wide=True),
         Column("Steps", "number", wide=True),
         Column("Note", wide=True),
@@ -444,11 +522,12 @@ def convergence_sheet(inputs: Inputs) -> Sheet:
     for r in inputs.convergence.rows:
         numbers = [_float(r[k]) for k in ("gap_best", "gap_mean", "bound", "max_closure_error", "min_D", "gap_last")]
         words = (r["problem"], r["method"], r["verdict"], r["mode"], r["regularizer"])
-        rows.append((*words, *numbers, int(number(r["steps"])), r["note"]))
+        rows.append((*words, *numbers[:5], run_status(r), numbers[5], int(number(r["steps"])), r["note"]))
     caption = (
         "Convex problems after the last step. Gaps are measured from the comparator; a bound stands only where "
         "identity (I) gives one. Closure error: the largest of the run. Least D: over all steps, comparators and grid "
-        "points, relative to its terms; at least 0 up to rounding."
+        "points, relative to its terms; at least 0 up to rounding. Status: whether the closure error and the least "
+        "D are within rounding, and the best gap within the bound."
     )
     return Sheet("convergence", caption, columns, tuple(rows))
 
@@ -476,75 +555,7 @@ def networks_sheet(inputs: Inputs) -> Sheet:
     return Sheet("networks", caption, columns, tuple(rows))
 
 
-# --------------------------------------------------------------------------- what the pages share
-
-
-SORT_SCRIPT = """
-for (const table of document.querySelectorAll('table.sortable')) {
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, i) => head.querySelector('button').addEventListener('click', () => {
-    const up = head.getAttribute('aria-sort') !== 'ascending';
-    const key = row => row.cells[i].dataset.sort ?? row.cells[i].textContent.trim();
-    const rows = [...table.tBodies[0].rows].sort((a, b) => {
-      const [p, q] = [key(a), key(b)];
-      if (p === '' || q === '') return (p === '') - (q === '');
-      const order = isNaN(p) || isNaN(q) ? p.localeCompare(q) : p - q;
-      return up ? order : -order;
-    });
-    heads.forEach(h => h.setAttribute('aria-sort', 'none'));
-    head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
-    table.tBodies[0].append(...rows);
-  }));
-}
-"""
-
-TABLE_STYLE = """
-:root { color-scheme: light dark; --paper: #ffffff; --ink: #1c2127; --soft: #525b66; --line: #d5dae0;
-  --wash: #f5f7f9; --link: #0a4f9e; --smooth: #0b5239; --smooth-bg: #e4f2eb; --lipschitz: #694600;
-  --lipschitz-bg: #fcf0d6; --unprincipled: #8a1e10; --unprincipled-bg: #fbe7e3; --undecided: #3b424b;
-  --undecided-bg: #ebedf0; }
-@media (prefers-color-scheme: dark) { :root { --paper: #14181d; --ink: #e8ebee; --soft: #aab3bd; --line: #38414b;
-  --wash: #1d232a; --link: #86bbff; --smooth: #8fdcb8; --smooth-bg: #11352a; --lipschitz: #f2cd7f;
-  --lipschitz-bg: #3b2f10; --unprincipled: #f6ab9f; --unprincipled-bg: #451d17; --undecided: #d3d8de;
-  --undecided-bg: #2c333b; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 74rem; margin: 0 auto; padding: 0 1.25rem 4rem; }
-h1, h2, h3 { line-height: 1.2; text-wrap: balance; }
-a { color: var(--link); }
-:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
-code { font: 0.86em/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-.scroll { overflow-x: auto; margin: 1rem 0; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
-caption { caption-side: bottom; text-align: left; color: var(--soft); padding: 0.6rem 0.8rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.45rem 0.6rem; border-bottom: 1px solid var(--line); }
-tbody tr:hover { background: var(--wash); }
-thead th { background: var(--wash); padding: 0; white-space: nowrap; }
-thead button { all: unset; box-sizing: border-box; cursor: pointer; display: block; width: 100%; font-weight: 600;
-  padding: 0.45rem 0.6rem; }
-thead button:focus-visible { outline: 3px solid var(--link); outline-offset: -3px; }
-thead button::after { content: " \\2195"; color: var(--soft); }
-[aria-sort=ascending] button::after { content: " \\2191"; color: var(--ink); }
-[aria-sort=descending] button::after { content: " \\2193"; color: var(--ink); }
-tbody th { font-weight: 600; min-width: 6rem; }
-td code { overflow-wrap: anywhere; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.badge { display: inline-block; white-space: nowrap; font-size: 0.82rem; font-weight: 600; line-height: 1.4;
-  padding: 0.05rem 0.55rem; border-radius: 999px; border: 2px solid currentColor; }
-.badge.smooth { color: var(--smooth); background: var(--smooth-bg); border-style: solid; }
-.badge.lipschitz { color: var(--lipschitz); background: var(--lipschitz-bg); border-style: dashed; }
-.badge.unprincipled { color: var(--unprincipled); background: var(--unprincipled-bg); border-style: double;
-  border-width: 4px; padding-block: 0; border-radius: 4px; }
-.badge.undecided { color: var(--undecided); background: var(--undecided-bg); border-style: dotted; }
-.state.bad, .alarm { color: var(--unprincipled); background: var(--unprincipled-bg); font-weight: 700;
-  border: 3px double currentColor; border-radius: 4px; padding: 0.1rem 0.5rem; white-space: nowrap; }
-.alarm { white-space: normal; margin: 1rem 0; }
-"""
-
 __all__ = [
-    "SORT_SCRIPT",
-    "TABLE_STYLE",
     "Column",
     "Sheet",
     "badge",
@@ -558,5 +569,7 @@ __all__ = [
     "latex_text",
     "networks_sheet",
     "number_html",
+    "run_status",
+    "symbols",
     "synthesized_sheet",
 ]

@@ -1,7 +1,7 @@
 """An oracle for the decision: exhaustive search over the choices that the definition leaves open.
 
 Works on pairs whose pieces are described by numbers (see `Move`, `Flat`, `Point`), straight from the
-definition of a principled pair (MATH.md, section 3), not from the rule that `theory.decision` uses.
+definition of a principled pair (docs/mathematics.md, section 3), not from the rule that `theory.decision` uses.
 P is laid out from left to right. Open choices: does P jump at a breakpoint (or in the middle of a
 piece) where F does not, does P stay or move where F is constant, and which slopes has T at the ends
 of a gap that a jump of F opens. A set of partial layouts is carried along, which is the same as

@@ -1,6 +1,6 @@
 """A second list of pairs with hand-derived verdicts: near misses, touching zeros, disguises and synthesized pairs.
 
-Every row was derived from MATH.md, section 3, before the decision was run on it. Notation as in `truth`:
+Every row was derived from docs/mathematics.md, section 3, before the decision was run on it. Notation as in `truth`:
 S, K, Z are the kinds of pieces, [a, b | L, R] is a run with segments a, b and the slopes offered at its
 ends ("up", "down" beside a jump, "-" where the run is unbounded).
 """

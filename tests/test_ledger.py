@@ -259,7 +259,7 @@ def test_a_closure_error_is_seen() -> None:
 
 
 def test_flips_residual_and_bound_of_binary_weights() -> None:
-    """A coordinate of sign contributes 2 |u_{t+1}| to the residual when it flips, else 0 (MATH.md, section 4)."""
+    """A coordinate of sign adds 2 |u_{t+1}| to the residual when it flips, else 0 (docs/mathematics.md, section 4)."""
     r, prox = lookup_prox("binary projection").literature_regularizer(), lower(parse("sign(x)", {}))
     u = np.array([[0.5, -0.25, 0.75]])
     book = Ledger.of_one(u, prox(u), np.ones(3), r)

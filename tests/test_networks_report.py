@@ -20,11 +20,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from page_checks import Page, wrong_with_latex, wrong_with_page
 from scipy import stats
-from test_figures import Page, pdf_text, points_of, wrong_with_latex, wrong_with_layout, wrong_with_page, wrong_with_pdf
+from test_figures import pdf_text, points_of, wrong_with_layout, wrong_with_pdf
 
 import proxpair
-from figures import networks, report
+from figures import networks, page, page_index
 from figures.data import Inputs, Table
 from figures.style import drawing
 from theory.errors import InputError
@@ -623,5 +624,5 @@ def test_the_command_finds_every_profile(copy: Path, tmp_path: Path, capsys: pyt
 
 
 def test_the_index_links_to_the_pages_that_are_there(out: Path, tmp_path: Path) -> None:
-    assert 'href="networks-quick.html"' in report.page_text(Inputs(out), {}, {})
-    assert "networks-quick" not in report.page_text(Inputs(tmp_path), {}, {})
+    assert 'href="networks-quick.html"' in page_index.page_text(Inputs(out), {}, {}, site=page.pages(out))
+    assert "networks-quick" not in page_index.page_text(Inputs(tmp_path), {}, {}, site=page.pages(tmp_path))

@@ -27,14 +27,20 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two runs over some of the methods, of every kind of verdict (test_pages has them all)."""
+    """Two runs over some of the methods, of every kind of verdict (test_pages has them all).
+
+    The second finds the drawings of the first, and draws those again whose data are others: that drawing
+    the same data in another process gives the same bytes is the matter of test_figures.
+    """
     folders = tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b")
     tiny = Experiment("tiny", "digits", "mlp", 8, "weights", "scratch", 1, 64, (2.0,), 0.05, methods=("FP", "BC"))
-    with first_entries(12), pytest.MonkeyPatch.context() as patch:
+    with first_entries(8), pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)  # a pool of processes would not know this profile
         patch.setitem(PROFILES, "tiny", (tiny,))
         assert {entry.verdict for entry in CATALOGUE.values()} == {"smooth", "lipschitz", "unprincipled"}
         for folder in folders:
+            if folder != folders[0]:
+                shutil.copytree(folders[0] / "figures", folder / "figures")
             assert proxpair.main(["paper", "--out", str(folder), *SMALL]) == 0
     return folders
 

@@ -428,7 +428,7 @@ def test_frozen_scales_are_those_of_the_quantizer() -> None:
 
 @pytest.mark.parametrize("name", ["PARQ-binary", "PARQ-hard", "LSBQ", "LSBQ-2bit", "LSBQ-ternary"])
 def test_verdicts_by_hand(name: str) -> None:
-    """MATH.md, section 3, with B = 1 throughout, so that T = id and P = F.
+    """docs/mathematics.md, section 3, with B = 1 throughout, so that T = id and P = F.
 
     PARQ-binary: S on |x| < inverse (F' B = 1/inverse > 0), K with b = 1 outside; F is continuous and
     B too: smooth. F'/B = 1/inverse = 2 > 1: r is not convex; at inverse = 1 it is that of the clip.

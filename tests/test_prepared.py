@@ -138,8 +138,7 @@ def test_bad_pairs_get_one_sentence(pair: Any, parameters: Any, message: str) ->
 
 
 def test_the_shipped_pairs_are_those_of_the_catalogue() -> None:
-    """Written anew by: python -c "from verify import prepared as p; p._SHIPPED.write_bytes(p.catalogue_json())"."""
-    assert prepared._SHIPPED.read_bytes() == prepared.catalogue_json()
+    assert prepared._SHIPPED.read_bytes() == prepared.catalogue_json(), "write it anew: make prepared"
     assert list(prepared.shipped()) == NAMES
 
 

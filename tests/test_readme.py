@@ -1,47 +1,19 @@
-"""The README's examples are run, and what they print is what the README shows."""
+"""The examples of the README and of the tutorials are run, and what they print is what the documents show."""
 
 from __future__ import annotations
 
-import contextlib
 import doctest
-import io
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-import torch
+from documents import ROOT, TUTORIALS, blocks, console, run, same, script, session, wrong
 
 import proxpair
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCK = re.compile(r"```console\n(.*?)```", re.S)
-
-
-def examples(text: str) -> list[list[tuple[str, str]]]:
-    """(command, expected output) of every `$ proxpair ...` line, block by block: a block's files are its own."""
-    found = []
-    for block in BLOCK.findall(text):
-        lines = []
-        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
-            command, _, output = part.partition("\n")
-            if command.startswith("proxpair"):
-                lines.append((command, output.rstrip()))
-        found.append(lines)
-    return [lines for lines in found if lines]
-
-
-def run(command: str, folder: Path) -> str:
-    words = shlex.split(command)[1:]
-    if words[0] in {"converge", "hypotheses", "transforms", "worst-case", "theorems", "train", "paper", "figures"}:
-        words += ["--out", str(folder)]
-    out = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-        proxpair.main(words)
-    return out.getvalue().replace(str(folder), "out").rstrip()
-
-
-CASES = examples(README.read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CASES = [console(body) for _, body in blocks(README, "console")]
 
 
 def test_there_is_an_example_for_each_kind_of_user() -> None:
@@ -51,35 +23,27 @@ def test_there_is_an_example_for_each_kind_of_user() -> None:
 
 @pytest.mark.parametrize("block", CASES, ids=[block[0][0] for block in CASES])
 def test_the_readme_shows_what_the_command_prints(block: list[tuple[str, str]], tmp_path: Path) -> None:
+    """A block's files are its own."""
     for command, expected in block:
         assert run(command, tmp_path) == expected
 
 
 def test_python_examples() -> None:
-    blocks = re.findall(r"```pycon\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert blocks
-    for block in blocks:
-        case = doctest.DocTestParser().get_doctest(block, {}, "README", str(README), 0)
-        result = doctest.DocTestRunner().run(case)
-        assert result.attempted > 0
-        assert result.failed == 0
+    sessions = blocks(README, "pycon")
+    assert sessions
+    assert [session(body, {}, "README") for _, body in sessions] == [""] * len(sessions)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_training_scripts_print_what_the_readme_shows() -> None:
     """The numbers of a float32 run differ between processors: a count may be a few off, the levels may not."""
-    blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 2
+    found = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.S)
+    assert len(found) == 2
     names: dict[str, object] = {}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for script, expected in blocks:
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            exec(compile(script, str(README), "exec"), names)
-        shown, printed = (re.split(r"(\d+) of", text) for text in (expected, out.getvalue()))
+    for body, expected in found:
+        shown, printed = (re.split(r"(\d+) of", text) for text in (expected, script(body, names, "README")))
         assert shown[0::2] == printed[0::2]
         assert all(abs(int(a) - int(b)) <= 12 for a, b in zip(shown[1::2], printed[1::2], strict=True))
-    torch.set_num_threads(threads)
     ledger = names["ledger"]
     assert isinstance(ledger, proxpair.TrainingLedger)
     assert "BNN++ (smooth)" in ledger.report()
@@ -96,9 +60,34 @@ def test_a_stale_example_would_be_seen(tmp_path: Path) -> None:
     assert run(command, tmp_path) != expected.replace("a", "b")
 
 
-def test_pictures_and_files_that_the_readme_names_exist() -> None:
-    text = README.read_text(encoding="utf-8")
-    links = [t for t in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in t]
-    assert links
-    for link in links:
-        assert (README.parent / link).exists(), link
+# --------------------------------------------------------------------------- tutorials
+
+
+def test_there_are_three_tutorials() -> None:
+    assert [path.stem for path in TUTORIALS] == ["check", "reproduce", "synthesize"]
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("path", TUTORIALS, ids=[path.stem for path in TUTORIALS])
+def test_a_tutorial_shows_what_its_examples_print(path: Path, tmp_path: Path) -> None:
+    assert wrong(path.read_text(encoding="utf-8"), tmp_path, path.name) == []
+
+
+def test_a_stale_tutorial_would_be_seen(tmp_path: Path) -> None:
+    right = (
+        "```console\n$ proxpair --version\nproxpair VERSION\n```\n\n```pycon\n>>> x = 1\n>>> x + 1\n2\n```\n\n"
+        "```python\nprint(x)\n```\n\n```text\n1\n```\n"
+    ).replace("VERSION", proxpair.__version__)
+    assert wrong(right, tmp_path, "-") == []
+    for old, new in ((proxpair.__version__, "9"), ("\n2\n", "\n3\n"), ("text\n1", "text\n2"), ("text", "sh")):
+        assert len(wrong(right.replace(old, new), tmp_path, "-")) == 1, new
+    with pytest.raises(ValueError, match="cannot run"):
+        wrong("```console\n$ rm -r out\n```\n", tmp_path, "-")
+
+
+def test_an_ellipsis_stands_for_lines_only() -> None:
+    assert same("a\n...\nd", "a\nb\nc\nd")
+    assert same("a\n...", "a")
+    assert not same("a\n...\nd", "a\nb\nc")
+    assert not same("a ...", "a b")
+    assert not same("a\nd", "a\nb\nd")

@@ -1,7 +1,7 @@
 """Verdicts derived by hand, one line each: the decision is measured against this table.
 
 ``UNSET`` stands where a value was not derived: the literal reading, the convexity of r.
-Notation in the derivations: S, K, Z are the kinds of pieces of MATH.md, section 3; [a, b | L, R]
+Notation in the derivations: S, K, Z are the kinds of pieces of docs/mathematics.md, section 3; [a, b | L, R]
 is a run with segments a, b and the slopes L, R offered at its ends, "-" where the run is unbounded.
 """
 

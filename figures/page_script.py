@@ -7,6 +7,8 @@ table stand in the address after #, so that a link keeps them.
 from __future__ import annotations
 
 SORT = """
+const place = new WeakMap();
+for (const row of document.querySelectorAll('tbody tr')) place.set(row, row.rowIndex);
 const sorted = (table, i, up) => {
   const heads = [...table.tHead.rows[0].cells];
   const key = row => row.cells[i].dataset.sort ?? row.cells[i].textContent.trim();
@@ -14,9 +16,9 @@ const sorted = (table, i, up) => {
   const words = found.some(row => isNaN(key(row)));
   const rows = found.sort((a, b) => {
     const [p, q] = [key(a), key(b)];
-    if (p === '' || q === '') return (p === '') - (q === '');
+    if (p === '' || q === '') return (p === '') - (q === '') || place.get(a) - place.get(b);
     const order = words ? p.localeCompare(q, 'en') : p - q;
-    return up ? order : -order;
+    return (up ? order : -order) || place.get(a) - place.get(b);
   });
   heads.forEach(h => h.setAttribute('aria-sort', 'none'));
   heads[i].setAttribute('aria-sort', up ? 'ascending' : 'descending');
@@ -32,7 +34,8 @@ for (const table of document.querySelectorAll('table.sortable')) {
 """
 """A click on a head sorts by that column, upwards and then downwards; empty cells stay last.
 
-Numbers are compared as numbers where every cell of the column is one, else texts as texts.
+Numbers are compared as numbers where every cell of the column is one, else texts as texts; rows that are equal keep
+the order of the page, so that an address which names a column gives the same order again.
 """
 
 FILTER = """

@@ -180,8 +180,11 @@ def wrong_with_boxes(figure: Figure) -> list[str]:
 def test_the_scheme_has_the_updates_of_the_theory(inputs: Inputs, look: str) -> None:
     plot = built(inputs, "scheme")
     texts = " ".join(row["text"] for row in plot.table.rows)
-    for words in ("u_{t+1} = u_t - \\eta_t B(u_t)\\, \\nabla f(w_t)", "w_t = F(u_t)", "F = T$ ∘ $P", "T$'$(v_t)"):
+    updates = ("u_{t+1} = u_t - \\eta_t B(u_t)\\, \\nabla f(w_t)", "w_{t+1} = w_t - \\eta_t \\nabla f(w_t)")
+    for words in (*updates, "w_t = F(u_t)", "F = T$ ∘ $P", "T$'$(v_t)"):
         assert words.replace("'", "\N{PRIME}") in texts
+    for words in ("u(t+1) = u(t) \N{MINUS SIGN} η(t) B(u(t)) ∇f(w(t))", "μ(t+1) = μ(t) + η(t)", "w = T(v) = F(u)"):
+        assert words in plot.caption
     kinds = {row["group"] for row in plot.table.where(kind="arrow")}
     assert kinds == {"forward", "backward", "reads"}
     assert (
@@ -234,6 +237,16 @@ def test_the_atlas_of_the_whole_catalogue_can_be_read() -> None:
             assert wrong_with_layout(plot.draw(plot.table)) == []
     places = {(r["x"], r["y"]) for r in plot.table.rows if r["kind"] in ("made", "repair")}
     assert {(r["x2"], r["y2"]) for r in plot.table.where(kind="arrow")} == places
+    kept = {(r["name"], r["keeps"]) for r in plot.table.where(kind="arrow")}
+    assert kept == {(row["name"], r["keeps"]) for row in rows for r in row["repairs"]}
+    assert "0 of the repairs are catalogued" in plot.caption
+    counts = {k: sum(keeps == k for _, keeps in kept) for k in ("forward", "backward", "levels")}
+    assert "{forward} keep the forward, {backward} keep the backward".format(**counts) in plot.caption
+    rows[2]["repairs"][0]["name"] = names[0]
+    again = plots.build(Inputs(Path(), rows), "atlas")
+    assert again is not None
+    assert "1 of the repairs are catalogued" in again.caption
+    assert [r["name"] for r in again.table.where(kind="repair")] == [names[0]]
 
 
 @pytest.mark.parametrize("name", ["evolution", "family"])
@@ -306,12 +319,14 @@ def test_a_graph_with_a_gap_has_both_values() -> None:
 def test_training_shows_closure_and_flips_per_weight(inputs: Inputs) -> None:
     table, figure = drawn(inputs, "training")
     weights = 64 * 64 + 64 * 64 + 64 * 10
-    assert f"{weights:,}" in plots.SINGLE["training"].make(inputs).caption  # type: ignore[union-attr]
+    assert f"{weights:,}" in plots.SINGLE["training"].make(inputs).caption
     flips = {float(r["value"]) for r in table.where(quantity="flips")}
-    assert flips == {0.5 / weights}
+    assert flips == {140 / 3 / weights}  # the mean of 10, 40 and 90
     errors = [float(r["value"]) for r in table.where(quantity="closure error", method="BC")]
     assert errors == [1e-16 * epoch for epoch in range(1, 7)]
-    assert {(float(k + 1), e) for k, e in enumerate(errors)} <= points_of(figure)
+    shown = points_of(figure)
+    assert {(float(k + 1), e) for k, e in enumerate(errors)} <= shown
+    assert {100 * f for f in flips} <= {y for _, y in shown}  # percent
 
 
 def test_speed_shows_the_stored_ratios_and_names_the_peers(inputs: Inputs) -> None:
@@ -320,7 +335,12 @@ def test_speed_shows_the_stored_ratios_and_names_the_peers(inputs: Inputs) -> No
     medians = {one["name"]: one["median"] for one in stored}
     rows = table.where(panel="training step", size="128")
     assert {r["name"]: float(r["ratio"]) for r in rows} == {k: v for k, v in medians.items() if k != "SGD"}
-    assert {r["name"] for r in table.rows if "torchao" in r["name"]} <= {r["name"] for r in table.where(peer="yes")}
+    ours = {r["name"] for r in table.rows if any(w in r["name"] for w in ("kernel", "in place", "parametrization"))}
+    assert {r["name"] for r in table.where(peer="no")} == ours
+    kernels = json.loads((ROOT / speed.FILES[1]).read_text())["speed"]
+    copies = {f"{one['shape']}: {one['what']}": one["copies"] for one in kernels if one["size"] == 10**6}
+    assert {r["name"]: float(r["ratio"]) for r in table.where(panel="kernel")}.items() <= copies.items()
+    assert {float(r["floor"]) for r in table.rows if r["floor"]} <= {x for x, _ in points_of(figure)}
     assert {float(r["ratio"]) for r in table.rows} <= {x for x, _ in points_of(figure)}
     plot = built(inputs, "speed")
     for words in ("torchao ProxHardQuant", "straight-through by hand", "one thread", "torch 2"):
@@ -544,6 +564,18 @@ def test_every_file_that_a_figure_is_made_from_counts(inputs: Inputs, tmp_path: 
     takes_rows = "catalogue.json" in declared.source
     assert (render.made_from(declared, replace(there, catalogue=rows)) != before) == takes_rows
     assert render.made_from(declared, replace(there, order=("BNN",))) != before
+
+
+def test_trajectories_without_convex_runs_are_no_longer_drawn(inputs: Inputs, tmp_path: Path) -> None:
+    there = replace(inputs, out=tmp_path)
+    for name in ("summary", "plane"):
+        (tmp_path / "convergence").mkdir(exist_ok=True)
+        path = Path("convergence") / f"{name}.csv"
+        (tmp_path / path).write_bytes((inputs.out / path).read_bytes())
+    before = render.made_from(plots.SINGLE["plane"], there)
+    (tmp_path / "convergence" / "summary.csv").unlink()
+    assert plots.build(there, "plane") is None
+    assert render.made_from(plots.SINGLE["plane"], there) != before
 
 
 def test_every_library_that_writes_pictures_counts(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:

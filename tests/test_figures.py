@@ -105,6 +105,7 @@ def write_runs(out: Path) -> None:
                 curves.append([method, seed, epoch, 5.0, 1.0 / epoch, hard + 0.02 * k, hard])
                 ledger.append([*(method, seed, epoch), *[0.5] * (len(train.LEDGER) - 3)])
                 ledger[-1][train.LEDGER.index("closure_error")] = 1e-16 * epoch
+                ledger[-1][train.LEDGER.index("flips")] = 10 * (seed + 1) ** 2
         results.append([method, verdict, 3, 0.88, 0.01, 0.88 + 0.02 * k, math.nan, ""])
     write_csv(out / "networks" / "curves.csv", train.CURVES, curves)
     write_csv(out / "networks" / "ledger.csv", train.LEDGER, ledger)
@@ -126,6 +127,7 @@ def write_companions(out: Path) -> None:
     for n in (1, 2, 3):
         for setting, statement, iterate, step, ratio, holds in (
             ("smooth", "smooth", "average", "1/L", 1.0, "yes"),
+            ("smooth", "smooth", "average", "1/(2L)", 0.6, "yes"),
             ("smooth", "smooth", "average", "2/L", 1.0 + n, "no"),
             ("smooth", "smooth, last iterate", "last", "1/L", 0.8, "yes"),
             ("pull", "convex", "best", "R/(M sqrt(n))", 1 - 0.1 * n, "yes"),
@@ -314,7 +316,7 @@ def test_another_process_with_other_settings_gives_the_same_bytes(out: Path, tmp
     """Another hash seed, another matplotlibrc, another folder, another minute: the same page and pictures."""
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\npdf.fonttype: 3\nsavefig.dpi: 30\n")
     copy = tmp_path / "copy"
-    again = {"scheme", "atlas", "ledger", "curves", "speed", "pair-bnn", "pair-bnn-plus"}
+    again = {"scheme", "atlas", "evolution", "ledger", "pair-bnn-plus"}
     for path in out.rglob("*"):
         # most figures are there, so that they are not drawn: a few of every kind are enough
         kept = path.parent.name == "figures" and path.stem not in again
@@ -417,11 +419,100 @@ def test_the_bounds_figure_takes_the_statement_of_each_run(inputs: Inputs) -> No
 
 def test_tightness_keeps_to_the_hypotheses(inputs: Inputs) -> None:
     table, _ = drawn(inputs, "tightness")
-    assert {r["step"] for r in table.where(setting="smooth")} == {"1/L"}
+    assert {(r["step"], r["ratio"]) for r in table.where(setting="smooth", series="average")} == {("1/L", "1.0")}
+
+
+def test_the_plane_has_the_proximal_points_where_they_are_others(inputs: Inputs) -> None:
+    table, _ = drawn(inputs, "plane")
+    kinds = {m: {r["kind"] for r in table.where(method=m)} for m in table.values("method") if m}
+    assert kinds["BC"] == {"u", "w"}
+    assert kinds["BNN++"] == {"u", "v", "w"}
+    ends = {(float(r["x"]), float(r["y"])) for r in table.where(method="BC", kind="w")}
+    assert ends <= {(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)}
+
+
+def test_the_accuracy_of_a_seed_is_that_of_its_last_epoch(inputs: Inputs) -> None:
+    table, _ = drawn(inputs, "accuracy")
+    found = {r["seed"]: float(r["hard"]) for r in table.where(method="BC") if r["seed"] != "all"}
+    assert found == {str(seed): 0.9 - 0.2 / 6 + 0.01 * seed for seed in range(3)}
+    best = [float(r["hard"]) for r in table.rows if r["seed"] == "all"]
+    assert best == sorted(best, reverse=True)
+
+
+def test_flips_are_shown_per_step(inputs: Inputs) -> None:
+    table, _ = drawn(inputs, "residual")
+    for r in table.rows:
+        assert float(r["flips_per_step"]) == (int(r["step"]) // 2) / int(r["step"])
+
+
+def test_the_bars_of_the_accuracy_are_one_deviation(inputs: Inputs) -> None:
+    _, figure = drawn(inputs, "accuracy")
+    bars = [segment[:, 0] for c in figure.axes[0].collections for segment in c.get_segments()]
+    assert len(bars) == 2
+    for low, high in bars:
+        assert (low, high) == (pytest.approx(87), pytest.approx(89))  # 0.88 and 0.01 of the summary
+
+
+@pytest.mark.parametrize("name", ["pair-md-tanh", "synthesized-tanh-of-soft-threshold"])
+def test_every_panel_shows_the_map_of_its_title(inputs: Inputs, name: str) -> None:
+    table, figure = drawn(inputs, name)
+    titles = {"forward": "forward $F(x)$", "backward": "backward $B(x)$", "prox": "proximal map $P(x)$"}
+    for key, title in {**titles, "transform": "transform $T(v)$"}.items():
+        (axes,) = (a for a in figure.axes if a.get_title() == title)
+        there = {(float(x), float(y)) for line in axes.lines for x, y in np.asarray(line.get_xydata())}
+        wanted = {(float(r["x"]), float(r["y"])) for r in table.where(map=key) if r["kind"] != "infinite"}
+        assert wanted <= there
+        assert len(there - wanted) <= 4  # the two axes of coordinates
+        assert axes.get_xlabel() == ("proximal point $v$" if key == "transform" else "latent weight $x$")
+
+
+def coloured(axes: Axes) -> dict[str, set[tuple[float, float]]]:
+    """The points of the lines of each colour."""
+    found: dict[str, set[tuple[float, float]]] = {}
+    for line in axes.lines:
+        points = {(float(x), float(y)) for x, y in np.asarray(line.get_xydata())}
+        found.setdefault(str(line.get_color()), set()).update(points)
+    return found
+
+
+def test_legends_name_the_lines_that_they_stand_for(inputs: Inputs) -> None:
+    table, figure = drawn(inputs, "evolution")
+    for axes, panel in zip(figure.axes, table.values("panel"), strict=True):
+        legend, lines = axes.get_legend(), coloured(axes)
+        assert legend is not None
+        labels = {t.get_text(): str(h.get_color()) for t, h in zip(legend.texts, legend.legend_handles, strict=True)}
+        for value in dict.fromkeys(r["value"] for r in table.where(panel=panel)):
+            (color,) = (c for label, c in labels.items() if label.endswith(f" = {value}"))
+            wanted = {(float(r["x"]), float(r["y"])) for r in table.where(panel=panel, value=value)}
+            assert wanted == lines[color]
+    table, figure = drawn(inputs, "curves")
+    (axes,) = (a for a in figure.axes if a.get_title().startswith("BNN+"))
+    assert axes.get_title().endswith("smooth/unprincipled")
+    for kind, color in (("hard", style.BLUE), ("soft", style.ORANGE)):
+        rows = table.where(method="BNN+", kind=kind)
+        assert coloured(axes)[color] == {(float(r["epoch"]), 100 * float(r["mean"])) for r in rows}
+    _, figure = drawn(inputs, "pair-bc")
+    labels_of_r = {t.get_text() for legend in figure.legends for t in legend.get_texts()}
+    assert labels_of_r >= {"largest r", "smallest r", "largest r = +∞", "smallest r = +∞", "stated value", "limit"}
+
+
+def test_vertical_lines_mark_the_witness(inputs: Inputs) -> None:
+    _, figure = drawn(inputs, "pair-bnn-plus")
+    for axes in figure.axes[:2]:
+        marks = [line for line in axes.lines if line.get_color() == style.BLACK]
+        assert {float(np.asarray(line.get_xdata())[0]) for line in marks} == {-0.5, -0.25}
+
+
+def test_every_map_has_its_own_dead_zones(inputs: Inputs) -> None:
+    _, figure = drawn(inputs, "maps")
+    spans = {a.get_title()[2:]: {(p.get_x(), p.get_x() + p.get_width()) for p in a.patches} for a in figure.axes}
+    assert {name: spans[name] for name in NAMES} == {**{n: set() for n in NAMES}, "BNN": {(-2.5, -1), (1, 2.5)}}
 
 
 def test_hypotheses_are_drawn_with_and_without(inputs: Inputs) -> None:
     _, figure = drawn(inputs, "hypotheses")
+    last = {line.get_color() for line in figure.axes[0].lines if 3.5 in line.get_xdata() and len(line.get_xdata()) == 1}
+    assert last == {style.VERMILLION}  # the one that breaks
     assert {(0.4, 1.0), (3.5, 1.0), (1e-3, 0.0), (0.5, 0.0)} <= points_of(figure)
 
 
@@ -461,6 +552,52 @@ def test_the_ledger_figure_shows_the_largest_error_so_far(inputs: Inputs) -> Non
     errors = [float(r["largest_closure_error"]) for r in plot.table.where(part="quadratic", run="BNN")]
     assert errors == sorted(errors)
     assert errors[-1] == pytest.approx(1e-14)
+
+
+def outside(figure: Figure) -> list[tuple[float, float]]:
+    """Points of lines that lie above their frame."""
+    return [
+        (float(x), float(y))
+        for axes in figure.axes
+        for line in axes.lines
+        for x, y in np.asarray(line.get_xydata())
+        if y > axes.get_ylim()[1]
+    ]
+
+
+def test_a_ledger_that_breaks_does_not_look_closed(out: Path, inputs: Inputs, tmp_path: Path) -> None:
+    path = tmp_path / "networks" / "ledger.csv"
+    for name in ("summary", "curves", "ledger"):
+        write_text(tmp_path / "networks" / f"{name}.csv", (out / "networks" / f"{name}.csv").read_text())
+    sound = path.read_text()
+    for error, caption, alt in (
+        ("nan", "an error is no number: that ledger broke", "not all below"),
+        ("0.5", "the largest error is 5.0e-01", "not all below"),
+        ("1e-15", "the largest error is 1.0e-15", "lie below"),
+    ):
+        lines = sound.splitlines(keepends=True)  # the second of three seeds, in the last epoch but one
+        at = [k for k, line in enumerate(lines) if ",5e-16," in line][1]
+        lines[at] = lines[at].replace(",5e-16,", f",{error},")
+        path.write_text("".join(lines))
+        plot = plots.build(Inputs(tmp_path), "ledger")
+        assert plot is not None
+        assert caption in plot.caption
+        assert alt in plot.alt
+        last = float(plot.table.where(run="BC")[-1]["largest_closure_error"])
+        assert math.isnan(last) if error == "nan" else last == max(float(error), 6e-16)
+        with style.drawing():
+            assert outside(plot.draw(plot.table)) == []
+
+
+@pytest.mark.parametrize(("name", "keys"), [("bounds", ("gap", "ratio")), ("convergence", ("value",))])
+def test_a_broken_bound_stays_in_the_frame(inputs: Inputs, name: str, keys: tuple[str, ...]) -> None:
+    plot = built(inputs, name)
+    for value in ("5e3", "inf"):
+        rows = [{**row, **dict.fromkeys(keys, value)} if k % 9 == 0 else row for k, row in enumerate(plot.table.rows)]
+        with style.drawing():
+            figure = plot.draw(Table(plot.table.header, tuple(rows)))
+            assert [p for p in outside(figure) if math.isfinite(p[1])] == []
+            assert (5000.0 in {y for _, y in points_of(figure)}) == (value == "5e3")
 
 
 # --------------------------------------------------------------------------- can it be read?
@@ -523,7 +660,10 @@ def wrong_with_layout(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("name", [*FIGURES, "pair-bc", "synthesized-tanh-of-soft-threshold"])
 def test_nothing_overlaps_is_clipped_or_lacks_a_name(inputs: Inputs, name: str) -> None:
     plot = built(inputs, name)
-    for look, columns in (("paper", style.WIDTHS), ("talk", {1: 6.125, 2: 12.6})):
+    # each of these is laid out like one of the others
+    like_another = name in {"residual", "negative", "ledger", "training", "family", "pair-bnn", "pair-bc"}
+    looks = [("paper", style.WIDTHS), ("talk", {1: 6.125, 2: 12.6})]
+    for look, columns in looks[:1] if like_another else looks:
         with style.drawing(look):
             figure = drawn(inputs, name)[1] if look == "paper" else plot.draw(plot.table)
             assert wrong_with_layout(figure) == [], look
@@ -665,6 +805,27 @@ def test_missing_results_name_the_command_that_makes_them(
     assert len(captured.err.splitlines()) == 1
     assert words in captured.err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("names", [[], ["scheme"], ["curves"], ["report"]])
+def test_a_folder_that_is_none_is_refused(
+    names: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    words = ["report"] if names == ["report"] else ["figures", *names]
+    for out, message in (
+        ("file", "a folder was expected"),
+        ("file/out", "a folder was"),
+        ("a" * 300, "name of a file"),
+    ):
+        assert proxpair.main([*words, "--out", out]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert len(captured.err.splitlines()) == 1
+        assert message in captured.err
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_the_command_redraws_one_figure(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from figures import stages
 from figures.stages import Stages, contents, sources, versions
+from theory.errors import InputError
 
 
 class Work:
@@ -160,6 +161,74 @@ def test_patterns_are_taken_and_left(tmp_path: Path) -> None:
     assert list(contents(tmp_path, ("*.csv", "*.txt"), ("b.*",))) == ["a.csv", "c.txt"]
 
 
+def keys_of_the_main_job(out: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each stage of `figures.paper.make` is given, without any work."""
+    from rich.progress import Progress
+
+    from figures import paper
+
+    found: dict[str, Any] = {}
+
+    def seen(_: Stages, name: str, given: dict[str, Any], *rest: Any, **more: Any) -> bool:
+        found[name] = given
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stages, "run", seen)
+        (out / "catalogue.json").write_text("[]")
+        (out / "synthesized.json").write_text("[]")
+        paper.make(out, 0, 5, 1, 1, Progress(disable=True))
+    return found
+
+
+def test_the_main_job_sees_its_own_code_and_the_benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from figures import data, speed
+
+    out, copies = tmp_path / "out", tmp_path / "benchmarks"
+    out.mkdir()
+    copies.mkdir()
+    for name in speed.FILES:
+        (copies / Path(name).name).write_bytes((data.BENCHMARKS / Path(name).name).read_bytes())
+    before = keys_of_the_main_job(out, monkeypatch)
+    assert len(before) == 8
+    monkeypatch.setattr(data, "BENCHMARKS", copies)
+    assert keys_of_the_main_job(out, monkeypatch) == before
+    (copies / "step-cpu.json").write_text("{}")
+    after = keys_of_the_main_job(out, monkeypatch)
+    assert {name for name in before if before[name] != after[name]} == {"figures"}
+    assert {one["job"] for one in before.values()} == {stages.modules("paper", "parts")}
+    monkeypatch.setattr(stages, "modules", lambda *names: " ".join(names))
+    assert {one["job"] for one in keys_of_the_main_job(out, monkeypatch).values()} == {"paper parts"}
+
+
+def test_every_module_that_is_named_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    monkeypatch.setattr(stages, "__file__", str(tmp_path / "stages.py"))
+    digest = stages.modules.__wrapped__
+    before = digest("a", "b")
+    assert digest("a") != before
+    (tmp_path / "b.py").write_text("x = 2\n")
+    assert digest("a", "b") != before
+
+
+def test_a_folder_to_write_to_is_expected_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.progress import Progress
+
+    from figures import paper
+
+    monkeypatch.setattr(Stages, "run", lambda *_, **__: pytest.fail("a stage was begun"))
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "out", Path("a" * 300)):
+        with pytest.raises(InputError):
+            paper.make(out, 0, 5, 1, 1, Progress(disable=True))
+    monkeypatch.setattr(stages.os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(InputError, match="read-only"):
+        paper.make(tmp_path / "new", 0, 5, 1, 1, Progress(disable=True))
+    stages.check_folder(tmp_path / "new")  # to read, that is enough
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_versions_name_what_the_results_hang_on() -> None:
-    assert {"python", "numpy", "sympy", "torch", "matplotlib"} <= set(versions())
+    assert {"python", "numpy", "sympy", "torch", "matplotlib", "pillow", "fonttools", "kiwisolver"} <= set(versions())
     assert "absent" not in versions().values()

@@ -53,6 +53,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Docstrings are plain text, and names of ours in backticks become links."""
     app.connect("autodoc-process-docstring", _docstrings.process)
     app.connect("autodoc-before-process-signature", _docstrings.plain_annotations)
+    app.connect("autodoc-process-signature", _docstrings.portable)
     app.add_transform(_docstrings.NameLinks)
     app.add_post_transform(_docstrings.TypeLinks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -8,7 +8,7 @@ import re
 from typing import Any, get_type_hints
 
 from docutils import nodes
-from generated import public
+from generated import ROOT, public
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -103,6 +103,11 @@ def plain_annotations(_app: Any, obj: Any, _bound: bool) -> None:
         return  # a name that only type checkers import: no option has one
     if any(hasattr(hint, "__metadata__") for hint in hints.values()):
         obj.__annotations__ = get_type_hints(obj)
+
+
+def portable(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, signature: str | None, returns: Any) -> Any:
+    """The hook after signatures: a default that is a path of this machine is shown as one below the repository."""
+    return (signature and signature.replace(f"PosixPath('{ROOT}/", "Path('"), returns)
 
 
 def target_of(text: str) -> str | None:
@@ -204,6 +209,7 @@ __all__ = [
     "converted",
     "inline",
     "plain_annotations",
+    "portable",
     "process",
     "target_of",
 ]

@@ -93,6 +93,8 @@ def api_page(module: str) -> str:
             lines += [f".. py:data:: {module}.{one.name}", "", "   An option of the command line, by its type.", ""]
             continue
         lines.append(f".. auto{one.kind}:: {module}.{one.name}")
+        if isinstance(getattr(importlib.import_module(module), one.name), Path):
+            lines.append("   :no-value:")  # a path of this machine
         if one.kind == "class":
             lines.append("   :members:")
         lines.append("")

@@ -78,7 +78,9 @@ for (const form of document.querySelectorAll('form.filter')) {
   for (const select of form.querySelectorAll('select')) select.value = state.get(select.name) ?? '';
   if (/^-?\\d+$/.test(state.get('sort') ?? '') && heads[Math.abs(state.get('sort'))])
     sorted(table, Math.abs(state.get('sort')), !state.get('sort').startsWith('-'));
-  for (const kind of ['input', 'change']) form.addEventListener(kind, changed);
+  form.addEventListener('input', changed);
+  // of words, change comes when the keyboard goes elsewhere: then a link to a hidden row may have shown it
+  form.addEventListener('change', event => { if (event.target !== form.elements.q) changed(); });
   form.addEventListener('submit', event => event.preventDefault());
   form.addEventListener('reset', () => setTimeout(changed));
   table.addEventListener('sorted', remember);

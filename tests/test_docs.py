@@ -233,6 +233,26 @@ def test_every_public_module_and_name_has_an_entry() -> None:
     assert all(f"| `{name}` |" in pages["api/proxpair.md"] for name in proxpair.__all__)
 
 
+def test_a_path_of_this_machine_is_not_shown() -> None:
+    page = generated.api_page("figures.data")
+    assert ".. autodata:: figures.data.BENCHMARKS\n   :no-value:\n" in page
+    assert page.count(":no-value:") == 1
+    shown = f"(out: Path, benchmarks: Path = PosixPath('{ROOT}/benchmarks/results'))"
+    assert docstrings.portable(None, "class", "", None, None, shown, None) == (
+        "(out: Path, benchmarks: Path = Path('benchmarks/results'))",
+        None,
+    )
+    assert docstrings.portable(None, "data", "", None, None, None, None) == (None, None)
+
+
+def test_every_document_is_a_page_and_every_class_shows_its_members() -> None:
+    pages = build.sources(None)
+    files = {p.relative_to(DOCS).as_posix() for p in DOCS.glob("**/*.md")}
+    assert set(pages) >= {*files, *build.EXTRA.values(), *(p.name for p in DOCS.glob("*.png")), *generated.api()}
+    page = generated.api_page("theory.maps")
+    assert ".. autoclass:: theory.maps.PiecewiseMap\n   :members:\n" in page
+
+
 def test_docstrings_are_plain_text() -> None:
     lines = [
         "F = T o P, |x| <= 1, x*y*z and a_b_",
@@ -282,6 +302,8 @@ def test_a_page_and_a_module_are_built_without_warnings_and_a_wrong_name_is_one(
     page = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
     assert 'href="errors.html#theory.errors.InputError"' in page
     assert build.offline(tmp_path / "html") == build.unsteady(tmp_path / "html") == []
+    (tmp_path / "html" / "errors.html").write_text(f"PosixPath('{ROOT}/benchmarks')", encoding="utf-8")
+    assert build.unsteady(tmp_path / "html") == ["errors.html"]
     (tmp_path / "html" / "errors.html").write_text("an object at 0x7fbcee3fe810", encoding="utf-8")
     (tmp_path / "html" / "index.html").write_text("<img src=https://x/a.png>", encoding="utf-8")
     assert build.unsteady(tmp_path / "html") == ["errors.html"]
@@ -380,6 +402,31 @@ def test_nothing_is_built_again_unless_something_has_changed(tmp_path: Path, mon
 # --------------------------------------------------------------------------- what the documents say
 
 
+def stated(texts: dict[str, str]) -> dict[str, str]:
+    """What the documents say of numbers that the code knows, as far as it is wrong; where, and the right number."""
+    from theory.libraries import PROXES, TRANSFORMS
+
+    known = {
+        r"catalogue holds (\d+) published pairs": len(CATALOGUE),
+        r"the catalogue: (\d+) pairs": len(CATALOGUE),
+        r"(\d+) proximal maps, \d+ transforms": len(PROXES),
+        r"\d+ proximal maps, (\d+) transforms": len(TRANSFORMS),
+    }
+    found = {}
+    for pattern, number in known.items():
+        said = {m for text in texts.values() for m in re.findall(pattern, text)}
+        if said != {str(number)}:
+            found[pattern] = f"{sorted(said)}, not {number}"
+    return found
+
+
+def test_the_documents_count_right() -> None:
+    assert stated(TEXTS) == {}
+    changes = ((f"catalogue holds {len(CATALOGUE)}", "catalogue holds 1"), ("18 proximal maps", "17 proximal maps"))
+    for old, new in changes:
+        assert len(stated({name: text.replace(old, new) for name, text in TEXTS.items()})) == 1, new
+
+
 def rows(text: str) -> dict[str, str]:
     """The first cell of every row of every table -> the second."""
     found = {}
@@ -407,9 +454,10 @@ def test_standings_are_those_of_the_map() -> None:
 
 
 def test_the_declaration_of_the_page_is_all_that_it_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torch
     from test_catalogue import complaints
 
-    from figures import plots, tables
+    from figures import plots, report, tables
     from figures.data import Inputs
 
     (body,) = [b for _, b in blocks(TEXTS["docs/add_a_quantizer.md"], "python")]
@@ -438,6 +486,12 @@ def test_the_declaration_of_the_page_is_all_that_it_takes(monkeypatch: pytest.Mo
     plot = plots.build(inputs, name)
     assert plot is not None
     assert {row["pair"] for row in plot.table.rows} == {entry.name}
+    report.write_pages(Inputs(tmp_path, made), {})
+    assert (tmp_path / "methods" / f"{plots.slug(entry.name)}.html").is_file()
+    assert f'<a href="#{name}">{entry.name}</a>' in (tmp_path / "index.html").read_text(encoding="utf-8")
+    layer = torch.nn.Linear(2, 2)
+    proxpair.binarize(layer, entry.name, skip="none")
+    assert set(layer.weight.flatten().tolist()) <= {-1.0, 1.0}
     fields = rows(TEXTS["docs/add_a_quantizer.md"])
     assert {f for cell in fields for f in re.findall(r"`(\w+)`", cell)} == set(Entry.__dataclass_fields__)
 

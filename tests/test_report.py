@@ -12,6 +12,7 @@ import shutil
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,13 +29,15 @@ from figures import (
     report,
     style,
     tables,
+    theorem_evidence,
     theorems,
 )
-from figures.data import Inputs, read_verdicts
+from figures.data import Inputs, Table, read_verdicts
 from figures.page_style import STYLE
 from theory.checker import audit, rules
 from theory.commands_catalogue import catalogue_rows
-from theory.files import write_text
+from theory.errors import InputError
+from theory.files import csv_text, write_text
 from verify import worst_cases
 
 
@@ -214,6 +217,42 @@ def test_a_report_without_results_says_what_makes_them(tmp_path: Path, capsys: p
     assert not (tmp_path / "none").exists()
 
 
+BROKEN: list[tuple[dict[str, Any], str]] = [
+    ({"forward": "sign(x"}, "entry 3, forward: "),
+    ({"regularizer": {"largest": "]]>", "smallest": None}}, "entry 3, regularizer, largest: "),
+    ({"params": {"beta": 5}}, "entry 3 has something unexpected under 'params'"),
+    ({"year": "2016"}, "under 'year'"),
+    ({"title": ["x"]}, "under 'title'"),
+    ({"notes": [None]}, "under 'notes'"),
+    ({"witness": {"kind": "k", "points": 5}}, "under 'witness'"),
+    ({"certificate": {"accepted": True}}, "under 'certificate'"),
+    ({"corollaries": [{"name": "convex"}]}, "under 'corollaries'"),
+    ({"name": ""}, "no name of 1 to 80 printable characters"),
+    ({"name": "x" * 81}, "no name of 1 to 80 printable characters"),
+    ({"name": "B\u202eNN"}, "no name of 1 to 80 printable characters"),
+    ({"name": "BNN "}, "the names 'BNN' and 'BNN ' give the same file name"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN, ids=[words for _, words in BROKEN])
+def test_a_broken_row_is_named_before_anything_is_written(
+    rows: list[dict[str, Any]], tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError) as said:
+        report.build(tmp_path / "out", [*rows[:2], {**rows[2], **change}], [])
+    assert words in str(said.value)
+    assert str(said.value).startswith(str(tmp_path / "out" / "catalogue.json"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_distance_is_named(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    repair = rows[2]["repairs"][0]
+    for distance in (5, {}, {**repair["distance"], "same_sign": {"value": None, "low": "x"}}):
+        broken = {**rows[2], "repairs": [{**repair, "distance": distance}]}
+        with pytest.raises(InputError, match="a repair with something unexpected under 'distance'"):
+            report.build(tmp_path / "out", [broken], [])
+
+
 # --------------------------------------------------------------------------- verdicts
 
 
@@ -239,6 +278,40 @@ def test_every_verdict_unfolds_to_decomposition_certificate_and_picture(inputs: 
         assert proof.count("<li>") == len(lemmas)
 
 
+def test_the_facts_of_a_pair_and_the_pieces_of_its_certificate_are_those_of_the_files(
+    inputs: Inputs, index: str
+) -> None:
+    said = {True: "yes", False: "no", None: "not settled"}
+    for row, name in zip(inputs.catalogue, plots.pair_names(inputs), strict=False):
+        inside = folded(index, name)
+        facts = dict(
+            re.findall(r'<dt>([^<]+)</dt><dd>(?:<div>.*?</div><code class="plain">)?(.*?)(?:</code>)?</dd>', inside)
+        )
+        wanted = {"Forward F": row["forward"], "Backward B": row["backward"]}
+        if row["verdict"] != "unprincipled":
+            r = row["regularizer"]
+            keys = ("largest", "smallest")
+            if r["largest"] == r["smallest"]:
+                wanted["Regularizer r (μ = 1; largest = smallest)"] = r["largest"]
+            else:
+                wanted |= {f"Regularizer r (μ = 1), {key}": r[key] for key in keys}
+            wanted |= {"Transform T": row["transform"], "Proximal map P": row["prox"]}
+            assert facts["Convex r"] == said[row["convex_regularizer"]]
+        assert {key: facts[key] for key in wanted} == {key: tables.breakable(text) for key, text in wanted.items()}
+        assert facts["Literal criterion"] == said[row["literal_criterion"]]
+        assert facts["Source"] == tables.escape(row["source"])
+
+        file = inputs.out / "methods" / f"{name.removeprefix('pair-')}.certificate.json"
+        made = json.loads(file.read_bytes())
+        pieces = made.get("pieces", [])
+        shown = re.findall(r'<tr><th scope="row">(.*?) &lt; x &lt; (.*?)</th><td>(.*?)</td>', inside)
+        ends = [end.replace("oo", "∞").replace("-", "\N{MINUS SIGN}") for end in made.get("breakpoints", [])]
+        kinds = [tables.escape(page_certificates.PIECES[piece["kind"]]) for piece in pieces]
+        assert shown == list(zip(ends, ends[1:], kinds, strict=False))
+        if pieces:
+            assert len({piece["kind"] for piece in pieces}) == (2 if row["name"] == "BNN" else 1)
+
+
 def test_the_filter_knows_every_row(rows: list[dict[str, Any]], index: str) -> None:
     form = index[index.index('<form class="filter"') : index.index("</form>")]
     for grade in {row["verdict"] for row in rows}:
@@ -250,6 +323,22 @@ def test_the_filter_knows_every_row(rows: list[dict[str, Any]], index: str) -> N
     assert [(grade, unescape(text).split(" ")[0]) for _, grade, _, text in marks] == [
         (row["verdict"], row["name"]) for row in rows
     ]
+
+
+def test_what_is_open_is_neither_yes_nor_no(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    """An open question, and a pair without an r, are in neither answer of the filter; key numbers count principled."""
+    open_row = {**rows[1], "convex_regularizer": None, "literal_criterion": None}
+    report.write_pages(Inputs(tmp_path, [rows[0], open_row, rows[2]]), {})
+    index = (tmp_path / "index.html").read_text()
+    inside = folded(index, "pair-bnn")
+    assert "<dt>Convex r</dt><dd>not settled</dd>" in inside
+    assert "<dt>Literal criterion</dt><dd>not settled</dd>" in inside
+    assert re.findall(r'<tr data-pair="([^"]+)" data-grade="\w+" data-convex="(\w*)"', index) == [
+        ("pair-bc", "no"),
+        ("pair-bnn", ""),
+        ("pair-bnn-plus", ""),
+    ]
+    assert '<dd class="value">2 of 3</dd><dd class="more">1 smooth, 1 lipschitz, 1 unprincipled</dd>' in index
 
 
 def spoiled_certificates(data: bytes) -> dict[str, bytes]:
@@ -276,6 +365,34 @@ def test_a_spoiled_certificate_is_shown_as_not_accepted(out: Path, rows: list[di
     pair = page_pairs.Pair(rows[1], "pair-bnn", None, page_pairs.certificate_of(rows[1], tmp_path / "none"), "")
     assert "accepted" not in page_pairs.details(pair)
     assert "its file is not in this folder" in page_pairs.details(pair)
+
+
+def test_a_parameter_may_be_written_in_another_way_but_is_the_same_number() -> None:
+    (row, data), *_ = catalogue_rows(names=["HWGQ"])
+    assert data is not None
+    assert row["params"] == {"step": "0.538"}  # and 269/500 in the certificate
+    assert page_certificates.judge(data, row).reason == ""
+    for params in ({"step": "0.539"}, {}, {"step": "0.538", "beta": "1"}, {"step": "not a number"}):
+        assert page_certificates.judge(data, {**row, "params": params}).reason, params
+
+
+def test_the_table_says_of_certificates_what_the_pages_say(out: Path, inputs: Inputs, tmp_path: Path) -> None:
+    for path in (out / "methods").glob("*.certificate.json"):
+        data = path.read_bytes()
+        if path.name == "bnn.certificate.json":
+            data = spoiled_certificates(data)["changed lemma"]
+        write_text(tmp_path / "methods" / path.name, data.decode())
+    (tmp_path / "methods" / "bc.certificate.json").unlink()
+    write_text(tmp_path / "methods" / "of-an-old-catalogue.html", "")
+    report.write_pages(Inputs(tmp_path, inputs.catalogue), {})
+    with (tmp_path / "tables" / "catalogue.csv").open(newline="") as file:
+        said = {r["Method"]: r["Certificate"] for r in csv.DictReader(file)}
+    assert said["BC"] == "its file is not in this folder"
+    assert said["BNN"].startswith("NOT ACCEPTED: ")
+    assert said["BNN+"] == "accepted, a witness"
+    assert said["MD-tanh"] == "accepted, 1 lemma"
+    assert "✕ NOT ACCEPTED" in folded((tmp_path / "index.html").read_text(), "certificate-bnn")
+    assert not (tmp_path / "methods" / "of-an-old-catalogue.html").exists()
 
 
 def test_a_certificate_with_pieces_and_witness_is_not_said_to_give_a_transform() -> None:
@@ -340,6 +457,60 @@ def test_a_violation_shows_at_its_statement(inputs: Inputs) -> None:
     assert "VIOLATED" not in page_theorems.evidence(table)
 
 
+RUN = {
+    "mode": "advance",
+    "gradient": "exact",
+    "max_closure_error": "1e-16",
+    "min_D": "-1e-15",
+    "gap_best": "0.1",
+    "bound": "0.2",
+}
+
+
+def test_a_run_that_contradicts_the_theory_is_marked(out: Path, tmp_path: Path) -> None:
+    assert tables.run_status(RUN) == "holds"
+    assert tables.run_status({**RUN, "mode": "none", "max_closure_error": ""}) is None
+    assert tables.run_status({**RUN, "bound": ""}) == "holds"
+    assert tables.run_status({**RUN, "gap_best": "0.3", "gradient": "stochastic"}) == "holds"
+    for change in ({"max_closure_error": "1e-3"}, {"max_closure_error": ""}, {"min_D": "-0.1"}, {"gap_best": "0.3"}):
+        assert tables.run_status({**RUN, **change}) == "VIOLATED"
+    shutil.copytree(out / "convergence", tmp_path / "convergence")
+    file = tmp_path / "convergence" / "summary.csv"
+    with file.open(newline="") as lines:
+        runs = list(csv.DictReader(lines))
+    report.write_pages(Inputs(tmp_path), {})
+    assert "VIOLATED" not in (tmp_path / "index.html").read_text()
+    runs[0]["max_closure_error"] = "0.001"
+    file.write_text(csv_text(list(runs[0]), [list(run.values()) for run in runs]))
+    report.write_pages(Inputs(tmp_path), {})
+    index = (tmp_path / "index.html").read_text()
+    assert f"<strong>VIOLATED</strong>: {runs[0]['problem']}, {runs[0]['method']}</li>" in index
+    assert "ABOVE the tolerance" in index
+    assert index.count("✕ VIOLATED") == 1
+    assert (tmp_path / "tables" / "convergence.csv").read_text().count("VIOLATED") == 1
+
+
+def test_a_fixed_pair_is_confirmed_by_runs_of_fixed_pairs_alone() -> None:
+    modes = {"advance": "1", "sign-field": "1e-16", "fixed": "2e-16", "none": ""}
+    runs = Table.of(("mode", "closure_first"), list(modes.items()))
+    found = theorem_evidence.closure("closure_first", fixed=True)(SimpleNamespace(runs=runs))  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.how, found.slack, found.violations) == ("2 float64 runs", 2e-16, 0)
+
+
+def test_a_statement_without_proof_and_data_is_not_called_confirmed(inputs: Inputs) -> None:
+    claim = replace(theorems.CLAIMS[0], proofs=(), sources=(), cases=())
+    assert theorems._line(inputs, claim, {}).status == "no data"
+
+
+def test_a_ratio_above_1_is_a_violation_whatever_the_file_says_of_it() -> None:
+    row = {"gradient": "exact", "left": "0.1", "bound": "0.2", "tightest": "0.5"}
+    assert not theorem_evidence._exceeds(row)
+    assert theorem_evidence._exceeds({**row, "tightest": "1.1"})
+    assert theorem_evidence._exceeds({**row, "left": "0.3"})
+    assert not theorem_evidence._exceeds({**row, "left": "0.3", "tightest": "1.1", "gradient": "stochastic"})
+
+
 def test_words_look_as_in_a_formula() -> None:
     assert tables.symbols("f o T, eta_t <= 1/L") == "f o T, η<sub>t</sub> ≤ 1/L"
     assert tables.symbols("convex f o T: D_{t+1}(v_t) & more") == (
@@ -402,6 +573,20 @@ def test_csv_tables_keep_every_digit_and_the_texts(out: Path, rows: list[dict[st
     assert sheet.csv() == "v\n0.30000000000000004\n"
 
 
+def test_infinite_numbers_and_missing_cells_have_their_keys() -> None:
+    columns = (tables.Column("k"), tables.Column("v", "number"), tables.Column("w"), tables.Column("f", "flag"))
+    sheet = tables.Sheet("t", "", columns, (("a", -float("inf"), None, None), ("b", float("inf"), "x", False)))
+    html = sheet.html()
+    assert 'data-sort="-Infinity">\N{MINUS SIGN}∞<' in html
+    assert 'data-sort="Infinity">∞<' in html
+    assert html.count('data-sort="">\N{EN DASH}<') == 2
+    assert "$-\\infty$" in sheet.latex()
+
+
+def test_a_dark_page_is_printed_light() -> None:
+    assert re.findall(r"@media (.*?)prefers-color-scheme: dark", STYLE) == ["screen and ("]
+
+
 def test_numbers_sort_by_value_and_missing_ones_last() -> None:
     sheet = tables.Sheet("t", "", (tables.Column("k"), tables.Column("v", "number")), (("a", 1e-7), ("b", None)))
     html = sheet.html()
@@ -415,6 +600,9 @@ def test_formulas_show_ties() -> None:
     assert "<mo>=</mo><mn>0</mn></mtd>" in text
     assert "<mn>\N{MINUS SIGN}1</mn>" in text
     assert Page(text).problems == []
+    for relation, shown in (("<", "&lt;"), ("<=", "≤")):
+        step = tables.formula(f"Piecewise((0, x {relation} 2), (1, True))")
+        assert f"<mi>x</mi><mo>{shown}</mo><mn>2</mn>" in step
     assert "<mi>v</mi>" in tables.formula("x**2", (), "v", "T")
     assert "∞" in tables.formula("Piecewise((oo, x < 0), (0, True))")
     assert tables.formula("sign(sin(x))") == "<code>sign(sin(x))</code>"

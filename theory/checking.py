@@ -210,14 +210,14 @@ def check(
 ) -> Check:
     """Is the pair (F, B) principled?
 
-    ``forward``, ``backward``: expressions in x (see README), or maps. ``params``: exact values of
+    ``forward``, ``backward``: expressions in x (`theory.parser`), or maps. ``params``: exact values of
     named parameters (ints, fractions, sympy constants, or texts such as "1/3"). ``timeout`` > 0 in
     seconds: what is not settled by then is undecided (in the main thread; elsewhere, and within one
     long step of a C library, the time is not bounded: the command line is). ``assume``: ranges of
     parameters, such as "beta > 0" or "0 < alpha < 1"; the verdict then holds for all of it, or says
     for which part (`theory.parameters`). ``steps``: a formula of step sizes in t, such as "c/sqrt(t)".
     ``with_theory``: also what the verdict implies (`theory.corollaries`). Returns a `Check`; raises
-    `InputError` on bad input.
+    `InputError` on bad input. Source: docs/mathematics.md, section 3.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
         raise InputError(f"a timeout is a positive finite number of seconds, not {timeout}")

@@ -54,7 +54,8 @@ class PiecewiseMap:
     """A map R -> R: ``exprs[i]`` on the open piece (breaks[i-1], breaks[i]), ``values[i]`` at breaks[i].
 
     Shapes: len(exprs) == len(breaks) + 1 == len(values) + 1. Breakpoints and values are exact
-    (never floats); a value is None where the map is not finite.
+    (never floats); a value is None where the map is not finite. Raises `InputError` for other lengths
+    and for floats. Source: docs/mathematics.md, section 1 ("Ties are semantics").
     """
 
     breaks: tuple[Expr, ...]

@@ -12,7 +12,10 @@ GRADES = ("smooth", "lipschitz", "unprincipled", "undecided")
 
 @dataclass(frozen=True)
 class QuantizerPair:
-    """A forward map F and a backward map B: training steps u <- u - eta * B(u) * grad f(F(u))."""
+    """A forward map F and a backward map B: training steps u <- u - eta * B(u) * grad f(F(u)).
+
+    Both are maps of one variable, applied to each coordinate. Source: docs/mathematics.md, section 2.
+    """
 
     forward: PiecewiseMap
     backward: PiecewiseMap

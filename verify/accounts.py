@@ -691,6 +691,9 @@ def _layers(source: InPlace | tuple[nn.Module, Any]) -> tuple[Optimizer, list[_L
 class TrainingLedger:
     """The account of every quantized weight while an ordinary training loop runs, by hooks on the optimizer.
 
+    It sums both sides of sum eta_t [<v_t - w, g_t> + r(v_t) - r(w)] = D_1(w) - D_{T+1}(w) + sum D_{t+1}(v_t), without
+    r on the left for a fixed pair, and looks at D >= 0. Source: docs/mathematics.md, section 4.
+
     ``source``: an `InPlace` (or (model, InPlace), so that quantized activations are seen), or
     (model, optimizer) where weights are behind a `PairQuantizer`. Make it before the first step.
     ``comparators``: "first" is w = v_1; a mapping of layer names to tensors is another w, for example

@@ -780,6 +780,8 @@ def attach(
 ) -> InPlace:
     """Quantize an optimizer's parameters in place: between steps p = s F(u), and the optimizer moves u.
 
+    The gradient of u is s B(u) grad_p. Source: docs/mathematics.md, section 2.
+
     Works with any optimizer that evaluates its loss at most once a step, learning-rate scheduler and
     gradient scaler, and with data parallelism (wrap the model first: it copies weights between
     processes). ``pair``, ``levels`` and ``parameters`` are those of `verify.prepared.prepare`, or

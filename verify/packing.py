@@ -221,7 +221,10 @@ def _record(module: nn.Module, attribute: str, codes: Codes) -> None:
 
 @contextlib.contextmanager
 def hardened(model: nn.Module) -> Iterator[nn.Module]:
-    """Inside, a training network computes with its hard weights s q; latent weights and gradients stay as they are."""
+    """Inside, a training network computes with its hard weights s q; latent weights and gradients stay as they are.
+
+    q is the level nearest to F(u), of two the larger; a network without quantizers is left as it is.
+    """
     quantizers = {id(q): q for _, _, _, q, _ in _quantized(model)}.values()
     for q in quantizers:
         q.chosen.build(hard=True)

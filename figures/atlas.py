@@ -97,6 +97,7 @@ def atlas(inputs: Inputs) -> Content | None:
         for k in (*_KEPT, *(k for k in keeps if k not in _KEPT))
         if keeps[k]
     ]
+    late = [str(row["name"]) for row in refuted if row.get("repairs_unfinished")]
     inside = [name for name in wanted if any(row["name"] == name for row in inputs.catalogue)]
     return Content(
         f"The {len(inputs.catalogue)} catalogued methods by verdict: {counts}. Left: the unprincipled ones, with an "
@@ -108,6 +109,7 @@ def atlas(inputs: Inputs) -> Content | None:
             if wanted
             else ""
         )
+        + (f"Of {listed(late)} not every repair was settled in time, and one may be nearer. " if late else "")
         + ("A method without an arrow has no repair that was found. " if len(refuted) > sum(keeps.values()) else "")
         + "Right: the other methods.",
         f"Map of {len(inputs.catalogue)} methods in groups: {counts}; {sum(keeps.values())} arrows lead from "

@@ -113,6 +113,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "params": (dict, NoneType),
     "witness": (dict, NoneType),
     "repairs": (list, NoneType),
+    "repairs_unfinished": (list, NoneType),
     "notes": (list, NoneType),
     "corollaries": (list, NoneType),
     "certificate": (dict, NoneType),
@@ -160,7 +161,7 @@ def _inside(key: str, value: Any) -> bool:
         return True
     if key in ("params", "implicit"):
         return all(isinstance(v, str) for v in value.values())
-    if key == "notes":
+    if key in ("notes", "repairs_unfinished"):
         return all(isinstance(v, str) for v in value)
     if key == "corollaries":
         return all(isinstance(v, dict) and all(isinstance(v.get(k), str) for k in _COROLLARY) for v in value)

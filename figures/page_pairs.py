@@ -154,8 +154,10 @@ def _witness(row: Row) -> str:
 
 def _repairs(row: Row, figure: str) -> str:
     repairs = row.get("repairs") or []
+    late = [str(name) for name in row.get("repairs_unfinished") or []]
+    words = f"<p>Not settled in time, and perhaps nearer: {escape('; '.join(late))}.</p>" if late else ""
     if not repairs:
-        return ""
+        return words
     columns = (
         Column("Repair"),
         Column("Keeps"),
@@ -170,7 +172,7 @@ def _repairs(row: Row, figure: str) -> str:
         "the verdict shown. Distances: sup over all x, rms over [-2, 2], off ties."
     )
     rows = tuple((*(str(r[key]) for key in keys), distance_words(r)) for r in repairs)
-    return Sheet(f"repairs of {figure}", caption, columns, rows).html(still=True)
+    return Sheet(f"repairs of {figure}", caption, columns, rows).html(still=True) + words
 
 
 def _body(row: Row, figure: str, picture: str, proof: str) -> str:

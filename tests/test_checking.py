@@ -40,6 +40,7 @@ KEYS = {
     "implicit",
     "witness",
     "repairs",
+    "repairs_unfinished",
     "freedoms",
     "constants",
     "corollaries",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import proxpair
+import theory.repairs
+from theory import checking
 from theory.catalogue import CATALOGUE
 from theory.checking import check
+from theory.commands import describe_object
+from theory.commands_catalogue import _repair_lines
 from theory.constants import Constant
 from theory.decision import decide
 from theory.distances import distance, integral
-from theory.errors import InputError, Undecided
+from theory.errors import InputError, OutOfTime, Undecided
 from theory.exact import X, enclose, to_float
 from theory.pairs import QuantizerPair
 from theory.parser import parse
-from theory.repairs import repairs
+from theory.repairs import WAYS, repairs
 from verify.lowering import lower
 
 Run = Callable[..., tuple[int, str, str]]
@@ -202,6 +207,36 @@ def test_repair_lists_the_neighbours_nearest_first(run: Run) -> None:
     assert sizes == sorted(sizes)
     for r in found["repairs"]:
         assert check(r["forward"], r["backward"], with_repairs=False).grade == r["verdict"]
+
+
+def late(_: Any) -> Any:
+    raise OutOfTime
+
+
+def without(_: Any) -> Any:
+    raise Undecided("no closed form")
+
+
+@pytest.mark.parametrize("which", range(len(WAYS)))
+def test_a_repair_that_time_did_not_allow_is_named(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is lost may be the nearest, so the others are not the nearest for sure; one that is none is not lost."""
+    name, keeps, _ = WAYS[which]
+    for make, told in ((late, [name]), (without, [])):
+        monkeypatch.setattr(theory.repairs, "WAYS", (*WAYS[:which], (name, keeps, make), *WAYS[which + 1 :]))
+        assert check("sign(x)", "exp(-x**2)").as_dict()["repairs_unfinished"] == told
+    monkeypatch.undo()
+    assert check("sign(x)", "exp(-x**2)").unfinished == ()
+
+
+def test_with_no_time_for_repairs_all_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "_REPAIR", 0.0)
+    answer = check("sign(x)", "exp(-x**2)", with_theory=False)
+    assert (answer.repairs, answer.unfinished) == ((), tuple(name for name, *_ in WAYS))
+    assert check("sign(x)", "exp(-x**2)", with_repairs=False).unfinished == ()
+    text = describe_object(answer.as_dict())
+    assert text.count("it may be nearer") == len(WAYS)
+    lines = "\n".join(_repair_lines({**answer.as_dict(), "name": "bell"}))
+    assert lines.count("it may be nearer") == len(WAYS)
 
 
 def test_the_window_moves_the_mean_squares_only(run: Run) -> None:

@@ -242,10 +242,13 @@ def test_the_atlas_of_the_whole_catalogue_can_be_read() -> None:
     assert "0 of the repairs are catalogued" in plot.caption
     counts = {k: sum(keeps == k for _, keeps in kept) for k in ("forward", "backward", "levels")}
     assert "{forward} keep the forward, {backward} keep the backward".format(**counts) in plot.caption
+    assert "in time" not in plot.caption
+    rows[2]["repairs_unfinished"] = ["flatten the backward map"]
     rows[2]["repairs"][0]["name"] = names[0]
     again = plots.build(Inputs(Path(), rows), "atlas")
     assert again is not None
     assert "1 of the repairs are catalogued" in again.caption
+    assert f"Of {names[2]} not every repair was settled in time" in again.caption
     assert [r["name"] for r in again.table.where(kind="repair")] == [names[0]]
 
 

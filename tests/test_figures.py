@@ -888,6 +888,7 @@ def test_an_incomplete_run_writes_nothing(out: Path, tmp_path: Path, capsys: pyt
     ("key", "value"),
     [
         ("repairs", [1]),
+        ("repairs_unfinished", [1]),
         ("repairs", [{"name": "a"}]),
         ("params", []),
         ("prox", 3),

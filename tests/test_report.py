@@ -146,6 +146,7 @@ def test_hostile_texts_stay_texts(rows: list[dict[str, Any]], tmp_path: Path) ->
     hostile = {**rows[2], **dict.fromkeys(keys, HOSTILE), "notes": [HOSTILE]}
     hostile["witness"] = {"kind": HOSTILE, "points": [HOSTILE], "sentence": HOSTILE}
     hostile["repairs"] = [{**hostile["repairs"][0], "name": HOSTILE, "keeps": HOSTILE}]
+    hostile["repairs_unfinished"] = [HOSTILE]
     hostile["certificate"] = {"accepted": False, "lemmas": 0, "reason": HOSTILE}
     inputs = Inputs(tmp_path, [hostile, rows[0]])
     shown = {}

@@ -22,7 +22,7 @@ from theory.maps import OO, PiecewiseMap
 from theory.pairs import Decomposition, QuantizerPair, Verdict
 from theory.parser import check_param_name, parse, parse_constant
 from theory.printing import expression_text, to_text
-from theory.repairs import Repair, repairs
+from theory.repairs import WAYS, Repair, repairs
 from theory.steps import Steps, decide_steps
 from theory.version import VERSION
 
@@ -39,7 +39,8 @@ def exit_code(grade: str) -> int:
 class Check:
     """The verdict on a pair as `check` reports it: exact objects, with texts by `as_dict`.
 
-    ``pair`` is None if reading it ran out of time. ``repairs`` is empty unless unprincipled.
+    ``pair`` is None if reading it ran out of time. ``repairs`` is empty unless unprincipled;
+    ``unfinished`` names those that time did not allow to settle: they may exist, and be nearer.
     ``texts`` holds what `check` wrote within its time; without it `as_dict` writes, however long it takes.
     ``theory``: what the verdict implies (`theory.corollaries`), None where it was not asked for.
     ``latex``: left and right sides of T, P and r in LaTeX where parameters stand in them.
@@ -52,6 +53,7 @@ class Check:
     texts: Mapping[str, Any] | None = None
     latex: Mapping[str, str] | None = None
     theory: Mapping[str, Any] | None = None
+    unfinished: tuple[str, ...] = ()
 
     @property
     def grade(self) -> str:
@@ -75,6 +77,7 @@ class Check:
             "notes": list(v.notes),
         }
         out.update(written(v, self.repairs) if self.texts is None else self.texts)
+        out["repairs_unfinished"] = list(self.unfinished)
         implied = self.theory or {}  # of an unprincipled pair nothing but the steps is judged
         out.update({k: implied.get(k) if v.principled or k == "steps" else None for k in THEORY_FIELDS})
         out.update(self.extra)
@@ -254,18 +257,23 @@ def check(
             raise
         return Check(Verdict("undecided", f"not settled: {_TOO_LONG}", None), pair)
     found: list[Repair] = []
+    unfinished: list[str] = []
     if verdict.grade == "unprincipled" and with_repairs and not (f.windowed or b.windowed):
-        _within(end - (1 - _REPAIR) * timeout, lambda: _collect(pair, values, timeout * 0.2, found))
+        unfinished += [name for name, *_ in WAYS]  # where no time is left to begin
+        _within(end - (1 - _REPAIR) * timeout, lambda: _collect(pair, values, timeout * 0.2, found, unfinished))
     texts: list[Mapping[str, Any]] = []
     _within(end - (1 - _WRITE) * timeout, lambda: texts.append(written(verdict, tuple(found))))
     if not texts:
+        if found:  # those that could not be written are lost as well
+            unfinished = [name for name, *_ in WAYS]
         found = []
         texts.append(_unwritten(verdict))
     implied: list[Mapping[str, Any]] = []
     left = min(stretched(_THEORY_SECONDS), (end - time.monotonic()) * 0.9) if with_theory else 0.0
     if schedule or left > 0:
         _within(end, lambda: implied.append(consequences(pair, verdict, schedule[0] if schedule else None, left)))
-    return Check(verdict, pair, tuple(found), texts=texts[0], theory=implied[0] if implied else None)
+    theory = implied[0] if implied else None
+    return Check(verdict, pair, tuple(found), texts=texts[0], theory=theory, unfinished=tuple(unfinished))
 
 
 _THEORY_SECONDS = 4.0
@@ -302,8 +310,10 @@ def _within(end: float, stage: Callable[[], None]) -> None:
             raise
 
 
-def _collect(pair: QuantizerPair, values: Mapping[str, Any], budget: float, found: list[Repair]) -> None:
-    for r in repairs(pair, values, budget):
+def _collect(
+    pair: QuantizerPair, values: Mapping[str, Any], budget: float, found: list[Repair], unfinished: list[str]
+) -> None:
+    for r in repairs(pair, values, budget, unfinished):
         try:
             written = repair_dict(r)
             readable = all(not parse(written[k], what=k).windowed for k in ("forward", "backward"))

@@ -232,6 +232,8 @@ def describe_object(d: dict[str, Any]) -> str:
         lines.append(f"  repair: {r['name']} ({r['verdict']}, keeps the {r['keeps']})")
         lines.append(f"    F = {r['forward']}")
         lines.append(f"    B = {r['backward']}")
+    for name in d["repairs_unfinished"]:
+        row("not settled in time", f"the repair '{name}'; it may be nearer")
     return "\n".join(lines)
 
 

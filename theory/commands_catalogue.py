@@ -216,9 +216,11 @@ def repair(
     as_json: Json = False,
     latex: Latex = False,
     param: Params = None,
-    timeout: Timeout = 10.0,
+    timeout: Timeout = 20.0,
 ) -> None:
     """The principled neighbours of an unprincipled pair, nearest first. Exit code 0, or 3 if none was found.
+
+    A repair that was not settled in time is named: it may be nearer.
 
     Example: proxpair repair BNN+
     """
@@ -269,6 +271,7 @@ def _repaired(job: tuple[str | None, str, str, list[str] | None, Any, float]) ->
         "verdict": row["verdict"],
         "reason": row["reason"],
         "repairs": found,
+        "repairs_unfinished": row["repairs_unfinished"],
     }
     by_text = {(t["forward"], t["backward"]): r for t, r in zip(row["repairs"], result.repairs, strict=False)}
     formulas = [f"% {t['name']}\n{pair_latex(by_text[t['forward'], t['backward']].pair)}" for t in found]
@@ -282,9 +285,10 @@ def _repair_lines(out: dict[str, Any]) -> list[str]:
     if out["verdict"] in ("smooth", "lipschitz"):
         return [*lines, "  nothing to repair: the pair is principled"]
     if not out["repairs"]:
-        return [*lines, "  no repair was found"]
+        lines.append("  no repair was found")
     for r in out["repairs"]:
         lines += repair_text(r)
+    lines += [f"  not settled in time, it may be nearer: {name}" for name in out["repairs_unfinished"]]
     return lines
 
 

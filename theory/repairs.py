@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -34,33 +34,49 @@ class Repair:
     verdict: Verdict
 
 
-def repairs(pair: QuantizerPair, params: Mapping[str, Any] | None = None, budget: float = math.inf) -> Iterator[Repair]:
+def repairs(
+    pair: QuantizerPair,
+    params: Mapping[str, Any] | None = None,
+    budget: float = math.inf,
+    unfinished: list[str] | None = None,
+) -> Iterator[Repair]:
     """All repairs of docs/mathematics.md, section 3, that exist and have closed forms; duplicates dropped.
 
     ``budget``: seconds that each of them may take, so that a hard one leaves time for the others.
+    ``unfinished``: holds at any moment the names of those of `WAYS` that are not settled yet; one that its
+    time ran out for stays there, since it may exist, and be nearer than all others.
     """
     seen: list[QuantizerPair] = []
-    for name, keeps, make in (
-        ("integrate the backward map", "backward", _keep_backward),
-        ("differentiate the forward map", "forward", _keep_forward_smooth),
-        ("identity transform", "forward", _keep_forward_levels),
-        ("flatten the backward map", "forward", _flatten_backward),
-        ("levels of the forward map, transform from the backward map", "levels", _levels),
-    ):
+    pending = [] if unfinished is None else unfinished
+    pending[:] = [name for name, *_ in WAYS]
+    for name, keeps, make in WAYS:
         found = None
-        with contextlib.suppress(Undecided, InputError, OutOfTime), limit(budget):
-            fixed, decomposition = make(pair)
-            if any(_equal_pairs(fixed, other) for other in seen):
-                continue
-            seen.append(fixed)
-            verdict = decide(fixed)
-            if not verdict.principled:
-                continue
-            parts = decomposition or verdict.decomposition
-            if parts is not None:
-                found = Repair(_catalogued(fixed, params or {}) or name, keeps, fixed, parts, verdict)
+        with contextlib.suppress(OutOfTime), limit(budget):
+            found = _made(pair, params or {}, seen, name, keeps, make)
+            pending.remove(name)
         if found is not None:
             yield found
+
+
+def _made(
+    pair: QuantizerPair,
+    params: Mapping[str, Any],
+    seen: list[QuantizerPair],
+    name: str,
+    keeps: str,
+    make: Callable[[QuantizerPair], tuple[QuantizerPair, Decomposition | None]],
+) -> Repair | None:
+    """One repair, None where there is none or it is among those ``seen``."""
+    with contextlib.suppress(Undecided, InputError):
+        fixed, decomposition = make(pair)
+        if any(_equal_pairs(fixed, other) for other in seen):
+            return None
+        seen.append(fixed)
+        verdict = decide(fixed)
+        parts = decomposition or verdict.decomposition
+        if verdict.principled and parts is not None:
+            return Repair(_catalogued(fixed, params) or name, keeps, fixed, parts, verdict)
+    return None
 
 
 def _equal_pairs(a: QuantizerPair, b: QuantizerPair) -> bool:
@@ -240,4 +256,13 @@ def _read(text: str, params: tuple[tuple[str, Any], ...]) -> PiecewiseMap:
     return parse(text, {k: parse_constant(v, k) if isinstance(v, str) else v for k, v in params})
 
 
-__all__ = ["Repair", "primitive", "rational_between", "repairs"]
+WAYS = (
+    ("integrate the backward map", "backward", _keep_backward),
+    ("differentiate the forward map", "forward", _keep_forward_smooth),
+    ("identity transform", "forward", _keep_forward_levels),
+    ("flatten the backward map", "forward", _flatten_backward),
+    ("levels of the forward map, transform from the backward map", "levels", _levels),
+)
+"""The ways to a principled neighbour: name, what of the pair it keeps, and the function that makes it."""
+
+__all__ = ["WAYS", "Repair", "primitive", "rational_between", "repairs"]

@@ -445,6 +445,7 @@ def _shape(rows: Sequence[Cells]) -> tuple[tuple[str, str, float, float], ...]:
 # --------------------------------------------------------------------------- one pair, refuted
 
 
+_LEGEND = 26  # letters to a line beside the panels
 _REPAIR_STYLES = ((GREEN, (0, (5, 1.8))), (ORANGE, (0, (1.3, 1.1))), (PURPLE, (0, (7, 1.5, 1.5, 1.5))))
 
 
@@ -504,9 +505,11 @@ def draw_refuted(table: Table) -> Figure:
     for key, _ in _MAPS:
         if table.where(map=key, kind="curve"):
             handles.append(handle(_COLOR[key], "-", key))
-    handles += [handle(c, d, f"repair: {name}") for name, (c, d) in zip(repairs, _REPAIR_STYLES, strict=False)]
+    for name, (color, dash) in zip(repairs, _REPAIR_STYLES, strict=False):
+        handles.append(handle(color, dash, f"repair: {name}", width=_LEGEND))
     if marks:
-        handles.append(handle(BLACK, (0, (1, 2)), "witness: x = " + ", ".join(row["text"] for row in marks)))
+        words = "witness: x = " + ", ".join(row["text"] for row in marks)
+        handles.append(handle(BLACK, (0, (1, 2)), words, width=_LEGEND))
     handles += [patch("dead zone: B = 0", _DEAD)] if shaded else []
     legend.axis("off")
     legend.legend(handles=handles, loc="center left", handlelength=2.6, labelspacing=0.6, borderaxespad=0)

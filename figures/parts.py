@@ -123,11 +123,11 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
-def handle(color: str, dash: Any, label: str, marker: str = "") -> Any:
-    """An entry of a legend that names its line."""
+def handle(color: str, dash: Any, label: str, marker: str = "", width: int = 34) -> Any:
+    """An entry of a legend that names its line, wrapped at ``width`` letters."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=color, linestyle=dash, label=wrapped(label, 34, 3), marker=marker, markersize=pt(4))
+    return Line2D([], [], color=color, linestyle=dash, label=wrapped(label, width, 3), marker=marker, markersize=pt(4))
 
 
 def thin(count: int, most: int = 160) -> list[int]:

@@ -19,6 +19,8 @@ _STROKES: dict[str, tuple[str, Any]] = {
     "backward": (VERMILLION, (0, (3.2, 1.6))),
     "reads": (GREY, (0, (1, 1.4))),
 }
+_WORDS = {VERMILLION: "#B34D00"}
+"""Darker for words than for strokes: small text needs more contrast with the paper."""
 _PRIME = "\N{PRIME}"  # in a formula it would come from a font of its own
 _UP, _LOW = (1.42, 1.86), (0.5, 0.94)  # the lanes of forward and of backward
 
@@ -138,7 +140,15 @@ def draw_scheme(table: Table) -> Figure:
                 else (7.5, "normal")
             )
             axes.text(
-                x, y, row["text"], ha="center", va="center", fontsize=pt(size), fontweight=weight, color=color, zorder=5
+                x,
+                y,
+                row["text"],
+                ha="center",
+                va="center",
+                fontsize=pt(size),
+                fontweight=weight,
+                zorder=5,
+                color=_WORDS.get(color, color),
             )
     axes.plot([2.67, 2.67], [0.35, 2.4], color="#BDBDBD", linewidth=pt(0.7))
     names = (("forward", "forward"), ("backward", "backward"), ("reads", "where the derivative of T is taken"))

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from page_checks import contrast
@@ -43,6 +44,7 @@ from figures.data import (
 from figures.sampling import read_map, trace
 from theory.errors import InputError
 from theory.files import write_csv, write_text
+from theory.repairs import WAYS
 from verify import train
 from verify.converge import LEDGER_HEADER, RUNS_HEADER, STATEMENTS_HEADER, SUMMARY_HEADER
 from verify.lowering import lower
@@ -620,17 +622,20 @@ def wrong_with_layout(figure: Figure) -> list[str]:
     found = []
     boxes: list[tuple[str, Any]] = []
     for axes in figure.axes:
-        if not axes.axison:
-            continue
-        boxes += [(t.get_text(), t.get_window_extent()) for t in texts_of(axes)]
+        # axes that are off still draw the texts laid on them: those of a diagram
+        inside = texts_of(axes) if axes.axison else [t for t in axes.texts if t.get_text().strip()]
+        boxes += [(t.get_text(), t.get_window_extent()) for t in inside]
     shared = [t for t in figure.texts if t.get_text().strip()]
     boxes += [(t.get_text(), t.get_window_extent()) for t in shared]
     for legend in [*figure.legends, *(inner for a in figure.axes if (inner := a.get_legend()))]:
         words = legend.get_texts()
         if not words or not all(w.get_text().strip() for w in words):
             found.append("an empty legend")
-        if legend in figure.legends:
+        if legend in figure.legends or not legend.axes.axison:  # in a panel it may lie on its curves
             boxes += [(w.get_text(), w.get_window_extent()) for w in words]
+    for t in figure.findobj(Text):
+        if t.get_visible() and t.get_text().strip() and contrast(to_hex(t.get_color()), "#FFFFFF") < 4.5:
+            found.append(f"{t.get_text()!r} is too pale")
     frame = figure.bbox
     for text, box in boxes:
         if box.x0 < frame.x0 - 1 or box.y0 < frame.y0 - 1 or box.x1 > frame.x1 + 1 or box.y1 > frame.y1 + 1:
@@ -670,6 +675,20 @@ def test_nothing_overlaps_is_clipped_or_lacks_a_name(inputs: Inputs, name: str) 
             assert figure.get_size_inches()[0] == pytest.approx(columns[plot.columns])
 
 
+@pytest.mark.parametrize("look", style.STYLES)
+def test_the_names_of_all_repairs_fit_beside_a_refuted_pair(inputs: Inputs, look: str) -> None:
+    """The legend lies in axes of its own, that are off; the shipped names, the longest of them three at a time."""
+    row = next(row for row in inputs.catalogue if row["repairs"])
+    names = sorted((name for name, *_ in WAYS), key=len)[-3:]
+    repairs = [{**row["repairs"][0], "name": name} for name in names]
+    plot = plots.pair({**row, "repairs": repairs}, "pair-refuted")
+    with style.drawing(look):
+        assert wrong_with_layout(plot.draw(plot.table)) == []
+        figure = plot.draw(plot.table)
+        figure.axes[-1].get_legend().get_texts()[2].set_text("repair: integrate the backward map")  # unwrapped
+        assert any("clipped" in complaint for complaint in wrong_with_layout(figure))
+
+
 def spoil_label(figure: Figure) -> None:
     for axes in figure.axes:
         axes.set_xlabel("")
@@ -689,6 +708,10 @@ def spoil_legend(figure: Figure) -> None:
     figure.axes[0].legend(handles=[])
 
 
+def spoil_colour(figure: Figure) -> None:
+    figure.axes[0].text(0.5, 0.5, "pale", color=style.VERMILLION, transform=figure.axes[0].transAxes)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -696,6 +719,7 @@ def spoil_legend(figure: Figure) -> None:
         (spoil_title, "clipped"),
         (spoil_overlap, "overlaps"),
         (spoil_legend, "empty legend"),
+        (spoil_colour, "too pale"),
     ],
 )
 def test_a_spoiled_layout_would_be_seen(inputs: Inputs, spoil: Callable[[Figure], None], words: str) -> None:

@@ -159,20 +159,16 @@ def _cases(table: Theorems, line: Line, name: str) -> str:
     return f"<h4>Worst cases</h4>\n{sheet.html(still=True)}"
 
 
+DROPPED_COLUMNS = tuple(map(Column, ("Where", "Quantity", "With it", "Without it", "Broken", "In words")))
+"""What is said of a dropped hypothesis, wherever it is said: `Dropped.cells`."""
+
+
 def _without(table: Theorems, line: Line, name: str) -> str:
     found: list[Dropped] = [d for d in table.dropped if d.about in line.about]
     if not found:
         return ""
-    columns = (
-        Column("Without", "words"),
-        Column("Where"),
-        Column("Quantity"),
-        Column("With it"),
-        Column("Without it"),
-        Column("Broken"),
-        Column("In words"),
-    )
-    rows = tuple((d.hypothesis, d.where, d.quantity, d.kept, d.dropped, d.broken, d.sentence) for d in found)
+    columns = (Column("Without", "words"), *DROPPED_COLUMNS)
+    rows = tuple((d.hypothesis, *d.cells) for d in found)
     caption = (
         "One hypothesis dropped at a time. A statement that breaks needs it; the others were not shown to need it."
     )
@@ -222,4 +218,4 @@ def page_text(table: Theorems, site: Sequence[page.Link]) -> str:
     )
 
 
-__all__ = ["alarm", "evidence", "glossary", "page_text", "state", "statements", "target"]
+__all__ = ["DROPPED_COLUMNS", "alarm", "evidence", "glossary", "page_text", "state", "statements", "target"]

@@ -210,8 +210,10 @@ def new_figure(columns: int, height: float, solved: bool = True) -> Figure:
         high = max(high, min(high * 4 / 3, wide * 9 / 16))
     figure = Figure(figsize=(wide, high), dpi=DPI, layout="constrained" if solved else None)
     if solved:
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
         pad = pt(2.2) / 72
-        figure.get_layout_engine().set(w_pad=pad, h_pad=pad)  # type: ignore[call-arg, union-attr]
+        figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=pad, h_pad=pad))
     FigureCanvasAgg(figure)
     return figure
 

@@ -222,6 +222,11 @@ class Dropped:
     sentence: str
     links: tuple[Link, ...]
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of `figures.page_theorems.DROPPED_COLUMNS`."""
+        return self.where, self.quantity, self.kept, self.dropped, self.broken, self.sentence
+
 
 def _dropped(inputs: Inputs) -> list[Dropped]:
     found = []
@@ -328,12 +333,7 @@ _PROOF_COLUMNS = (
 _DROPPED_COLUMNS = (
     Column("Statement", "words"),
     Column("Without"),
-    Column("Where"),
-    Column("Quantity"),
-    Column("With it"),
-    Column("Without it"),
-    Column("Broken"),
-    Column("In words"),
+    *page_theorems.DROPPED_COLUMNS,
     Column("Data", "links", wide=True),
 )
 _OPTIONAL = (
@@ -433,10 +433,7 @@ class Theorems:
                 "What a statement says with and without one of its hypotheses. A statement that breaks needs it; "
                 "one that does not break here was not shown to need it."
             )
-            rows = tuple(
-                (d.statement, d.hypothesis, d.where, d.quantity, d.kept, d.dropped, d.broken, d.sentence, d.links)
-                for d in self.dropped
-            )
+            rows = tuple((d.statement, d.hypothesis, *d.cells, d.links) for d in self.dropped)
             made.append(("Without a hypothesis", Sheet("without a hypothesis", caption, _DROPPED_COLUMNS, rows)))
         return made
 

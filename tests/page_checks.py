@@ -111,7 +111,10 @@ def wrong_with_latex(text: str) -> list[str]:
     """Unescaped special characters outside formulas, unbalanced braces, rows with another number of cells."""
     found = []
     body = text.split("\\midrule\n")[1].split("\\bottomrule")[0]
-    columns = len(re.findall(r"[lr]", re.search(r"\\begin\{tabular\}\{(\w+)\}", text).group(1)))  # type: ignore[union-attr]
+    begun = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
+    if begun is None:
+        return ["no tabular begins"]
+    columns = len(re.findall(r"[lr]", begun[1]))
     for line in body.strip().split("\n"):
         plain = re.sub(r"(?<!\\)\$.*?(?<!\\)\$", "", line)
         plain = re.sub(r"\\(?:text\w+\{\}|[{}$&%#_])", "", plain)

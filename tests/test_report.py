@@ -494,7 +494,7 @@ def test_a_run_that_contradicts_the_theory_is_marked(out: Path, tmp_path: Path) 
 def test_a_fixed_pair_is_confirmed_by_runs_of_fixed_pairs_alone() -> None:
     modes = {"advance": "1", "sign-field": "1e-16", "fixed": "2e-16", "none": ""}
     runs = Table.of(("mode", "closure_first"), list(modes.items()))
-    found = theorem_evidence.closure("closure_first", fixed=True)(SimpleNamespace(runs=runs))  # type: ignore[arg-type]
+    found = theorem_evidence.closure("closure_first", fixed=True)(SimpleNamespace(runs=runs))  # type: ignore[arg-type]  # it reads the runs alone
     assert found is not None
     assert (found.how, found.slack, found.violations) == ("2 float64 runs", 2e-16, 0)
 

@@ -19,7 +19,7 @@ from theory import checking
 from theory.catalogue import CATALOGUE
 from theory.checking import check
 from theory.commands import describe_object
-from theory.commands_catalogue import _repair_lines
+from theory.commands_catalogue import _repair_lines, _repaired
 from theory.constants import Constant
 from theory.decision import decide
 from theory.distances import distance, integral
@@ -224,6 +224,8 @@ def test_a_repair_that_time_did_not_allow_is_named(which: int, monkeypatch: pyte
     for make, told in ((late, [name]), (without, [])):
         monkeypatch.setattr(theory.repairs, "WAYS", (*WAYS[:which], (name, keeps, make), *WAYS[which + 1 :]))
         assert check("sign(x)", "exp(-x**2)").as_dict()["repairs_unfinished"] == told
+        _, answer, _ = _repaired((None, "sign(x)", "exp(-x**2)", None, sp.Integer(2), 20.0))
+        assert answer["repairs_unfinished"] == told
     monkeypatch.undo()
     assert check("sign(x)", "exp(-x**2)").unfinished == ()
 

@@ -165,6 +165,17 @@ def test_hostile_texts_stay_texts(rows: list[dict[str, Any]], tmp_path: Path) ->
     assert "another script" in wrong_with_page(unescape(text), tmp_path)
 
 
+def test_repairs_that_were_not_settled_are_named(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    (row,) = (row for row in rows if row["repairs"])
+    for repairs in (row["repairs"], []):
+        late = {**row, "repairs": repairs, "repairs_unfinished": ["flatten the backward map", "another"]}
+        report.write_pages(Inputs(tmp_path, [late]), {})
+        for path in (tmp_path / "index.html", *(tmp_path / "methods").glob("*.html")):
+            assert "perhaps nearer: flatten the backward map; another." in path.read_text(), path
+    report.write_pages(Inputs(tmp_path, [row]), {})
+    assert "perhaps nearer" not in (tmp_path / "index.html").read_text()
+
+
 def test_a_page_without_runs_says_how_to_make_them(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     report.write_pages(Inputs(tmp_path, rows[:1]), {})
     text = (tmp_path / "index.html").read_text()

@@ -193,11 +193,9 @@ def _body(row: Row, figure: str, picture: str, proof: str) -> str:
     if "literal_criterion" in row:
         facts.append(f"<dt>Literal criterion</dt><dd>{_OPEN[row['literal_criterion']]}</dd>")
     best = applicable(row)
-    if best is not None:
-        facts.append(
-            f"<dt>Corollary</dt><dd>{escape(corollary_words(row) or '')}: <code>{escape(best['bound'])}</code> "
-            f"({escape(best['because'])})</dd>"
-        )
+    if (words := corollary_words(row)) is not None:
+        bound = "" if best is None else f": <code>{escape(best['bound'])}</code> ({escape(best['because'])})"
+        facts.append(f"<dt>Corollary</dt><dd>{escape(words)}{bound}</dd>")
     for key, term in (("coverage", "Coverage"), ("scope", "Scope"), ("source", "Source")):
         if row.get(key):
             facts.append(f"<dt>{term}</dt><dd>{escape(str(row[key]))}</dd>")

@@ -430,8 +430,10 @@ def catalogue_sheet(rows: Sequence[Row], certificates: Sequence[str | None] | No
 
 
 def corollary_words(row: Row) -> str | None:
-    """The strongest corollary that applies, and for which f; None for a pair that is not principled."""
+    """The strongest corollary that applies, and for which f; None for a pair that is not principled, or not asked."""
     best = applicable(row)
+    if best is None and row["verdict"] in ("smooth", "lipschitz") and "corollaries" in row:
+        return "not settled in time" if row.get("corollaries") is None else "none settled"
     return None if best is None else f"{best['name']}: {best['applies']}"
 
 

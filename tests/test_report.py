@@ -176,6 +176,15 @@ def test_repairs_that_were_not_settled_are_named(rows: list[dict[str, Any]], tmp
     assert "perhaps nearer" not in (tmp_path / "index.html").read_text()
 
 
+def test_a_corollary_that_was_not_settled_is_not_passed_over(rows: list[dict[str, Any]]) -> None:
+    smooth, refuted = (next(r for r in rows if r["verdict"] == v) for v in ("smooth", "unprincipled"))
+    assert tables.corollary_words(refuted) is None
+    assert tables.corollary_words({**smooth, "corollaries": None}) == "not settled in time"
+    still = [{**c, "applies": "not settled"} for c in smooth["corollaries"]]
+    assert tables.corollary_words({**smooth, "corollaries": still}) == "none settled"
+    assert str(tables.corollary_words(smooth)).startswith("residual: ")
+
+
 def test_a_page_without_runs_says_how_to_make_them(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     report.write_pages(Inputs(tmp_path, rows[:1]), {})
     text = (tmp_path / "index.html").read_text()

@@ -33,7 +33,7 @@ def synthesized_rows(on_row: Any = None) -> list[dict[str, Any]]:
 
     rows = []
     for transform, prox in SHOWCASE:
-        row = synthesized_dict(transform, prox, {})
+        row = synthesized_dict(transform, prox, {}, with_theory=True)
         rows.append({**row, "name": f"{transform} of {prox}"})
         if on_row is not None:
             on_row()

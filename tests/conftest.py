@@ -73,7 +73,7 @@ def _make_results(folder: Path) -> None:
         assert certificate is not None
         name = row["name"].lower().replace("+", "-plus")
         write_bytes(folder / "methods" / f"{name}.certificate.json", certificate)
-    made = [{**synthesized_dict("tanh", "soft threshold", {}), "name": "tanh of soft threshold"}]
+    made = [{**synthesized_dict("tanh", "soft threshold", {}, with_theory=True), "name": "tanh of soft threshold"}]
     write_text(folder / "catalogue.json", json.dumps(rows))
     write_text(folder / "synthesized.json", json.dumps(made))
     assert report.redraw(folder, []) == [folder / "index.html"]

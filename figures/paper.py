@@ -30,10 +30,12 @@ SHOWCASE = (
 def synthesized_rows(on_row: Any = None) -> list[dict[str, Any]]:
     """The showcase pairs: the object of `check` for each, plus name, transform, prox, forward, backward."""
     from theory.commands_synthesize import synthesized_dict
+    from theory.deadline import PATIENCE, patience
 
     rows = []
     for transform, prox in SHOWCASE:
-        row = synthesized_dict(transform, prox, {}, with_theory=True)
+        with patience(PATIENCE):
+            row = synthesized_dict(transform, prox, {}, timeout=20.0, with_theory=True)
         rows.append({**row, "name": f"{transform} of {prox}"})
         if on_row is not None:
             on_row()

@@ -20,7 +20,6 @@ Latex = Annotated[bool, typer.Option("--latex", help="Print the result in LaTeX.
 
 _WORDS = {True: "yes", False: "no", None: "-"}
 _STAGES = 3  # a row is decided, measured against its repairs, and certified: each within the timeout
-_PATIENCE = 4.0  # what a busy machine may cost before a row says less
 _attached: dict[str, Callable[..., Any]] = {}
 
 
@@ -172,10 +171,10 @@ def _declared(name: str) -> dict[str, Any]:
 
 def _row_and_certificate(job: tuple[str, float]) -> tuple[dict[str, Any], bytes | None]:
     from theory.commands_certificate import checked, made
-    from theory.deadline import DeadlinePassed, limit, patience
+    from theory.deadline import PATIENCE, DeadlinePassed, limit, patience
 
     name, timeout = job
-    with patience(_PATIENCE):
+    with patience(PATIENCE):
         result = check_entry(name, {}, timeout)
         row = {**result.as_dict(), **_declared(name)}
         row["repairs"] = with_distances(result, row["repairs"])

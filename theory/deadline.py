@@ -34,6 +34,8 @@ class DeadlinePassed(BaseException):
 
 
 _stretch = 1.0
+PATIENCE = 4.0
+"""What a busy machine may cost before a row of a table says less."""
 
 
 class patience:
@@ -238,4 +240,4 @@ def guarded(work: Callable[[Any], Any], jobs: Sequence[Any], seconds: float, wor
             stop(child)
 
 
-__all__ = ["GRACE", "DeadlinePassed", "Lost", "guarded", "limit", "patience", "stretched"]
+__all__ = ["GRACE", "PATIENCE", "DeadlinePassed", "Lost", "guarded", "limit", "patience", "stretched"]

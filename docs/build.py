@@ -137,7 +137,8 @@ def build(out: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     jobs = str(min(2, os.cpu_count() or 1))
-    options = ["--quiet", "--fail-on-warning", "--keep-going", "--nitpicky", "--jobs", jobs, "--builder", "html"]
+    options = ["--quiet", "--fail-on-warning", "--keep-going", "--nitpicky", "--no-color"]
+    options += ["--jobs", jobs, "--builder", "html"]
     code = sphinx([*options, "-c", str(DOCS), "-d", str(WORK / "doctrees"), str(source), str(target)])
     (target / ".buildinfo").unlink(missing_ok=True)
     checks = {"would load from the network": offline, "show an address in memory or a path of this machine": unsteady}

@@ -289,7 +289,7 @@ def test_a_page_and_a_module_are_built_without_warnings_and_a_wrong_name_is_one(
     )
     (tmp_path / "errors.md").write_text(generated.api_page("theory.errors"), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-n", "-c", str(DOCS), str(tmp_path), str(tmp_path / "html")],
+        [sys.executable, "-m", "sphinx", "-q", "-n", "-N", "-c", str(DOCS), str(tmp_path), str(tmp_path / "html")],
         capture_output=True,
         text=True,
         check=False,

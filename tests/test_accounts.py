@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from theory.errors import InputError
-from verify import accounts
+from verify import accounts, block_steps, kernel_programs
 from verify.accounts import COLUMNS, TOTAL, Account, TrainingLedger, regularizing, terms_of
 from verify.inplace import attach
 from verify.kernels import kernel
@@ -227,6 +227,36 @@ def test_the_identity_closes_over_a_network_run(pair: str, how: dict[str, Any], 
         assert found["residual"] == pytest.approx(found["D_sum"] / found["sum_eta"]) or found["layer"] == TOTAL
         assert found["sum_eta"] == pytest.approx(200 * rate)
     assert [r["step"] for r in ledger.rows()[::3]] == list(range(7, 200, 7))
+
+
+@pytest.mark.parametrize(("pair", "how"), [*RUNS[:5], ("PARQ-hard", {})])
+@pytest.mark.parametrize("comparators", ["first", "given"])
+def test_a_ledger_of_steps_in_blocks_is_that_of_the_optimizer_s(
+    pair: str, how: dict[str, Any], comparators: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_programs, "BLOCK", 32)
+    monkeypatch.setattr(block_steps, "BLOCK", 32)
+    monkeypatch.setattr(accounts, "BLOCK", 64)  # bytes: a block of the account's own is shorter
+    found = []
+    for seen in (False, True):
+        model = network(torch.device("cpu"))
+        optimizer = sgd(model.named_parameters(), lr=2.0 if "scale" in how else 0.1)
+        quantizer = attach(optimizer, pair, **how)
+        if seen:
+            optimizer.register_step_post_hook(lambda *_: None)  # somebody else's, so no blocks
+        given = {slot.name: -slot.parameter.detach().clone() for slot in quantizer.slots}
+        ledger = TrainingLedger(quantizer, every=4, comparators=["first", given] if comparators == "given" else "first")
+        taken = []
+        for _ in range(23):
+            train(model, optimizer, 1)
+            taken += [slot.blockwise for slot in quantizer.slots]
+        assert sum(taken) == (0 if seen else 2 * 18)  # a row is looked at more closely
+        found.append([*ledger.rows(), *ledger.now()])
+    for a, b in zip(*found, strict=True):
+        assert a.keys() == b.keys()
+        for key, value in a.items():
+            assert value == (pytest.approx(b[key], rel=1e-9, abs=1e-12) if isinstance(value, float) else b[key]), key
+    assert max(row["flips"] for row in found[0]) > 0
 
 
 @pytest.mark.parametrize(("pair", "how"), [RUNS[0], RUNS[3], RUNS[5]])

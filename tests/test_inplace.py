@@ -17,9 +17,10 @@ import torch
 from test_benchmarks import loaded
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from theory.errors import InputError
-from verify import inplace
+from verify import block_steps, inplace, kernel_programs
 from verify.inplace import InPlace, attach
 from verify.prepared import prepare
 from verify.quantizers import binarize
@@ -823,9 +824,139 @@ def test_the_benchmark_of_a_step_runs_and_reports(capsys: pytest.CaptureFixture[
     assert "BC in place" in module.table(found)
 
 
+# --------------------------------------------------------------------------- steps taken in blocks
+
+
+def _few_steps(
+    pair: str, scale: str | None, dtype: torch.dtype, make: Maker | None = None, seen: bool = False
+) -> tuple[list[Tensor], list[bool]]:
+    """Latent weights, weights and gradients of four steps, and which parameters' steps were taken in blocks.
+
+    The parameters: rows, one long row, a vector, a number, nothing; with zeros of both signs, ends and tiny entries.
+    """
+    generator = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    ps = [nn.Parameter(t) for t in (normal(40, 3, 2), normal(1, 300), normal(130), normal(0, 4), normal())]
+    ps = ps[: 4 if scale == "channel" else 5]
+    with torch.no_grad():
+        ps[0][20:23].zero_()
+        ps[1][0, :8] = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.5, 1e-42, -1e-42, 1e30], dtype=dtype)
+    optimizer = (make or plain)(ps)
+    quantizer = attach(optimizer, pair, params=ps, scale=scale)
+    if seen:
+        optimizer.register_step_post_hook(lambda *_: None)
+    found, taken = [], []
+    for step in range(4):
+        for p in ps:
+            p.grad = normal(*p.shape) * (step != 2)  # the third moves nothing, and leaves every zero where it is
+        optimizer.step()
+        taken += [slot.blockwise for slot in quantizer.slots]
+        for slot in quantizer.slots:
+            assert slot.parameter.grad is not None
+            found += [t.detach().clone() for t in (slot.u, slot.parameter, slot.parameter.grad)]
+    return found, taken
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a, b) and torch.equal(torch.signbit(a), torch.signbit(b))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_programs, "BLOCK", 64)
+    monkeypatch.setattr(block_steps, "BLOCK", 64)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("scale", [None, "tensor", "channel"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("pair", ["BC", "PC", "BNN", "BNN++", "PARQ-hard", "MD-softmax", "TWN"])
+def test_a_step_in_blocks_has_the_bits_of_the_optimizer_s(pair: str, dtype: torch.dtype, scale: str | None) -> None:
+    """Somebody else's hook makes the optimizer take the step."""
+    apart, none = _few_steps(pair, scale, dtype, seen=True)
+    together, taken = _few_steps(pair, scale, dtype)
+    assert not any(none)
+    assert all(taken)
+    assert all(map(_same_bits, apart, together))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5),
+        lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.5),
+        lambda p: torch.optim.SGD(p, lr=0.1, maximize=True),
+        lambda p: torch.optim.SGD(p, lr=torch.tensor(0.1)),
+        lambda p: torch.optim.SGD(p, lr=0.1, fused=True),
+        lambda p: torch.optim.Adam(p, lr=0.1),
+        lambda p: type("Mine", (torch.optim.SGD,), {})(p, lr=0.1),
+    ],
+)
+def test_other_steps_are_left_to_the_optimizer(make: Maker) -> None:
+    """And taken so, with the result of before: the hook of somebody else changes nothing."""
+    alone, taken = _few_steps("BC", None, torch.float64, make)
+    seen, _ = _few_steps("BC", None, torch.float64, make, seen=True)
+    assert not any(taken)
+    assert all(map(_same_bits, alone, seen))
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_hook_of_somebody_else_sees_the_gradient_and_the_latent_weights(
+    before: bool, everywhere: bool, device: torch.device
+) -> None:
+    p = nn.Parameter(torch.full((2, 2), 0.25, device=device))
+    optimizer = plain([p])
+    quantizer = attach(optimizer, "BNN++", params=[p])
+    seen: list[Any] = []
+
+    def look(*_: Any) -> None:
+        seen.extend([p.detach().clone(), p.grad])
+
+    mine = optimizer.register_step_pre_hook, optimizer.register_step_post_hook
+    register = (register_optimizer_step_pre_hook, register_optimizer_step_post_hook) if everywhere else mine
+    handle = register[0 if before else 1](look)
+    try:
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    finally:
+        handle.remove()
+    # torch runs the hooks of all optimizers before an optimizer's own
+    at = quantizer.slots[0].w if not before else torch.full_like(p, 0.25)
+    assert torch.equal(seen[0], at) == (not (before and everywhere))
+    assert seen[1] is p.grad
+    assert not quantizer.slots[0].blockwise
+
+
+def test_tensors_in_another_order_and_another_number_of_threads() -> None:
+    """A gradient or a weight that is not contiguous is the optimizer's; more threads have longer blocks."""
+    found: list[Tensor] = []
+    for order in (False, True, None):
+        generator = torch.Generator().manual_seed(1)
+        start = torch.randn(300, 700, generator=generator)
+        p = nn.Parameter(start.t().contiguous().t() if order else start.clone())
+        optimizer = plain([p])
+        quantizer = attach(optimizer, "BNN++")
+        try:
+            for step in range(3):
+                grad = torch.randn(300, 700, generator=generator)
+                p.grad = grad if order is None or order else grad.t().contiguous().t()
+                torch.set_num_threads(1 + (order is None and step == 1))
+                optimizer.step()
+                assert quantizer.slots[0].blockwise == (order is None)
+        finally:
+            torch.set_num_threads(1)
+        found.append(torch.cat([quantizer.slots[0].u, p.detach()]))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
 def test_blocks_cover_a_long_tensor(device: torch.device) -> None:
     """B < 0 and the product, past the length of one block."""
-    p = nn.Parameter(torch.linspace(-1, 1, inplace._BLOCK + 1000, device=device).view(1, -1))
+    p = nn.Parameter(torch.linspace(-1, 1, inplace.BLOCK + 1000, device=device).view(1, -1))
     optimizer = torch.optim.SGD([p], lr=1.0)
     quantizer = attach(optimizer, "BNN++")
     (slot,) = quantizer.slots

@@ -23,9 +23,17 @@ from theory.errors import InputError, Undecided
 from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
 from theory.parser import parse
-from verify import kernel_smooth
-from verify.kernel_forms import clamped_line, clamped_steps, dead_zone, float_classes, put_steps, uniform_steps
-from verify.kernel_programs import BLOCK, Builder, Program
+from verify import kernel_programs, kernel_smooth
+from verify.kernel_forms import (
+    clamped_line,
+    clamped_steps,
+    dead_zone,
+    float_classes,
+    height_of,
+    put_steps,
+    uniform_steps,
+)
+from verify.kernel_programs import BLOCK, Builder, Program, Rooms
 from verify.kernels import Kernel, both, kernel
 from verify.lowering import lower
 from verify.prepared import resolved
@@ -107,6 +115,12 @@ def test_every_map(name: str) -> None:
             if k.kind != "general":
                 worst = BENCHMARK.error(m, x[:-1].numpy(), found[:-1].numpy())
                 assert worst.share <= 1, (name, dtype, worst)
+        out = torch.full_like(x, 7.0)
+        k.bound(x, out, {})()
+        assert bits(out) == bits(found)
+        if k.kind in EXACT:  # c sign(x) has a short way where there is no 0 and no NaN
+            moved = (x != 0) & ~torch.isnan(x)
+            assert bits(k(x[moved])) == bits(found[moved]), (name, dtype)
         pure = k.pure(x)
         assert math.isnan(pure[-1])
         if k.kind != "general":
@@ -127,6 +141,65 @@ def test_the_shapes_are_recognised() -> None:
     assert "levels" in repr(kernel(SIGN))
     # nothing in the catalogue or the libraries needs a second look at run time
     assert [name for name, m in BENCHMARK.maps() if kernel(m).kind == "general"] == []
+
+
+def test_two_levels_at_zero_have_a_height() -> None:
+    """c where all floats below 0 have -c and all above have c, whatever 0 has."""
+    tiny = "(1/10**50)**8"
+    cases = {
+        "sign(x)": 1.0,
+        "Piecewise((-1/4, x < 0), (1/4, True))": 0.25,
+        "Piecewise((-1/4, x <= 0), (1/4, True))": 0.25,
+        "Piecewise((-1, x < 0), (3, x == 0), (1, True))": 1.0,
+        f"Piecewise((-1, x < {tiny}), (1, True))": 1.0,  # no float lies between 0 and that
+        f"Piecewise((-1, x < -{tiny}), (1, True))": 1.0,
+        "Piecewise((-1, x < 0), (2, True))": None,
+        "Piecewise((0, x < 0), (1, True))": None,
+        "Piecewise((1, x < 0), (-1, True))": None,
+        "Piecewise((-1, x < -1/10**44), (1, True))": None,
+        "Piecewise((-1, x < 1/10**44), (1, True))": None,
+        "Piecewise((-1, x < -1), (0, x < 1), (1, True))": None,
+        "Piecewise((-1, x < 0), (x, x < 1), (1, True))": None,
+        "x": None,
+        "0": None,
+        "1": None,
+    }
+    for text, height in cases.items():
+        for dtype in TYPES:
+            assert height_of(float_classes(parse(text), dtype), dtype) == height, (text, dtype)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_zero_or_a_missing_value_in_a_block_is_seen(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_programs, "BLOCK", 16)
+    for text in ("Piecewise((-1/4, x < 0), (1/4, True))", "Piecewise((-2, x <= 0), (2, True))", "sign(x)"):
+        m = parse(text)
+        for special in (0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, 1e-45):
+            x = torch.linspace(-3, 3, 60, dtype=dtype)
+            x[21] = special
+            rooms: Rooms = {}
+            pieces = torch.full_like(x, 7.0)
+            for piece, out in zip(x.split(16), pieces.split(16), strict=True):
+                kernel(m).bound(piece, out, rooms)()
+            for found in (kernel(m)(x), kernel(m)(x.clone(), x.clone()), pieces):
+                assert same(found, lower(m, "torch")(x)), (text, special)
+            here = x.clone()
+            assert same(kernel(m)(here, here), lower(m, "torch")(x))
+
+
+def test_a_pair_that_is_bound_is_the_pair() -> None:
+    for forward, backward in ((SWISH, SLOPE), (SIGN, SLOPE), (ONE_OF_EACH["general"], SLOPE), (SIGN, SIGN)):
+        pair = both(forward, backward)
+        for dtype in TYPES:
+            limit = min(pair._programs[dtype].limit, 1e3) if pair.joint else 1e3
+            for low, high in ((-limit, limit), (-3e3, 3e3), (0, 3e3), (-3e3, 0)):
+                x = torch.linspace(low, high, 99, dtype=dtype)
+                f, b = torch.empty_like(x), torch.empty_like(x)
+                write = pair.bound(x, f, b, {})
+                for _ in range(2):
+                    write()
+                    assert list(map(bits, (f, b))) == list(map(bits, pair(x)))
+                    x.mul_(-0.5)  # the values of that time
 
 
 def test_general_maps_are_those_of_lower() -> None:

@@ -33,6 +33,7 @@ from torch.optim import Optimizer
 from theory.errors import InputError, Undecided
 from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
+from verify.block_steps import plain
 from verify.inplace import InPlace, Outermost, Slot, is_identity
 from verify.kernels import kernel
 from verify.ledger import domain
@@ -113,11 +114,13 @@ class Account:
         self.r_v = None if vanishes else r(v)
         self.r_ws: tuple[Tensor | None, ...] = tuple(self.r_v if c is v else _or_none(r(c)) for c in self.ws)
         self._single = u.shape[0] == 1
+        self._numbers = self._single and u.device.type == "cpu"  # adding numbers up there is cheaper than tensors
         columns = max(u.shape[1], 1)
         self._width = min(BLOCK // u.element_size(), columns) if u.device.type == "cpu" else columns
         room = (self._width,) if self._single else (u.shape[0], self._width)
         self._rooms = [torch.empty(room, dtype=u.dtype, device=u.device) for _ in range(2)]
         self._least: list[Tensor] = []
+        self._clear()
         self._zero = torch.zeros(u.shape[0], dtype=torch.float64, device=u.device)
         self.left = [self._zero] * len(self.ws)
         self.terms = [self._zero] * len(self.ws)
@@ -140,11 +143,16 @@ class Account:
         return t.view(-1).split(self._width) if self._single else t.split(self._width, dim=1)
 
     def _room(self, k: int, like: Tensor) -> Tensor:
+        if self._rooms[k].shape[-1] < like.shape[-1]:
+            self._rooms[k] = torch.empty_like(like)
         room = self._rooms[k]
         return room if room.shape == like.shape else room[..., : like.shape[-1]]
 
-    def _total(self, parts: list[Tensor]) -> Tensor:
-        return torch.stack(parts).to(torch.float64).sum(dim=0).view_as(self._zero) if parts else self._zero
+    def _total(self, parts: Sequence[Tensor | float]) -> Tensor:
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        if len(tensors) < len(parts):
+            return torch.full_like(self._zero, sum(map(float, parts)))
+        return torch.stack(tensors).to(torch.float64).sum(dim=0).view_as(self._zero) if tensors else self._zero
 
     def _dot(self, a: Tensor, b: Tensor) -> Tensor:
         """<a, b> of one block; a may be overwritten."""
@@ -247,19 +255,33 @@ class Account:
         P is c sign then, and D_{t+1}(v_t) = -2 sum min(v_t u_{t+1}, 0): the weights that flip. Two tensors
         less to read, and none to write. No step with D(w).
         """
-        inner: list[list[Tensor]] = [[] for _ in self.ws]
-        divergences = []
         for g_i, v_i, u_i, *w_i in zip(*map(self._split, (g, self.v, u, *self.ws)), strict=True):
-            room = self._room(0, v_i)
-            for parts, w in zip(inner, w_i, strict=True):
-                parts.append(self._dot(torch.sub(v_i, w, out=room), g_i))
-            divergences.append(torch.mul(v_i, u_i, out=room).clamp_max_(0).sum(dim=-1))
+            self.add_ahead(g_i, v_i, u_i, w_i)
+        self.end_ahead(eta, u, displaced=displaced)
+
+    def add_ahead(self, g: Tensor, v: Tensor, u: Tensor, ws: Sequence[Tensor]) -> None:
+        """A piece of `step_ahead`: vectors for S = 1, rows otherwise."""
+        room = self._room(0, v)
+        for parts, w in zip(self._inner, ws, strict=True):
+            part = self._dot(torch.sub(v, w, out=room), g)
+            parts.append(part.item() if self._numbers else part)
+        below = torch.mul(v, u, out=room).clamp_max_(0).sum(dim=-1)
+        self._below.append(below.item() if self._numbers else below)
+
+    def end_ahead(self, eta: float, u: Tensor, *, displaced: bool = False) -> None:
+        """The end of `step_ahead`, when all pieces were added."""
+        inner, below = self._inner, self._below
+        self._clear()
         self.u = u
         self.etas += eta
         self.steps += 1
         for k, parts in enumerate(inner):
             self._left(k, (1.0 if displaced else eta) * self._total(parts))
-        self._arrive(-2 * self._total(divergences))
+        self._arrive(-2 * self._total(below))
+
+    def _clear(self) -> None:
+        self._inner: list[list[Tensor | float]] = [[] for _ in self.ws]
+        self._below: list[Tensor | float] = []
 
     def _arrive(self, d: Tensor) -> None:
         self._keep_least()
@@ -494,7 +516,7 @@ class _Layer:
     def watch(self) -> None:
         """Let the in-place form call `ahead` where that is needed."""
         if self.slot is not None:
-            self.slot.watch = self.ahead if self.live else None
+            self.slot.watch = self if self.live else None
 
     def _tensor(self, given: Mapping[str, Tensor]) -> Tensor:
         w = given.get(self.name)
@@ -557,13 +579,14 @@ class _Layer:
         """Before the step: eta_t is there, u_t still is, and g_t too, or else a closure that will make it."""
         p = self.parameter
         # an optimizer moves what has a gradient, even if it requires none
-        self.active = not self.ended and (p.grad is not None or closure)
+        seen = p.grad is not None or closure or (self.slot is not None and self.slot.blockwise)
+        self.active = not self.ended and seen
         self.due, self.recorded = due, False
         if not self.active:
             return
         group = optimizer.param_groups[self.group]
         self.eta = float(group["lr"])
-        self.displaced = not _plain(optimizer, group)
+        self.displaced = not plain(optimizer, group)
         if self.displaced and not self.terms.euclidean:
             if self.before is None:
                 self.before = self._room()
@@ -583,6 +606,20 @@ class _Layer:
             return
         self.account.step_ahead(self.eta, self._row(self._gradient()), self._row(self.u), displaced=self.displaced)
         self.recorded = True
+
+    def ahead_block(self, k: int, g: Tensor, v: Tensor, u: Tensor) -> None:
+        """`ahead` for the k-th piece of a step that is taken in blocks."""
+        if not self.active:
+            return
+        if k == 0:  # without a scale, which there is none of here, pieces are vectors of one length but for the last
+            self._comparators = list(zip(*(w.view(-1).split(max(len(v), 1)) for w in self.account.ws), strict=True))
+        self.account.add_ahead(g, v, u, self._comparators[k])
+
+    def ahead_done(self) -> None:
+        """`ahead` is complete."""
+        if self.active:
+            self.account.end_ahead(self.eta, self._row(self.u))
+            self.recorded = True
 
     def end(self) -> None:
         """After the step."""
@@ -642,17 +679,6 @@ class _Layer:
     @property
     def form(self) -> str:
         return "displacement" if self.displaced else "gradient"
-
-
-def _plain(optimizer: Optimizer, group: Mapping[str, Any]) -> bool:
-    """Whether the step of a group is u - lr * p.grad and nothing else."""
-    return (
-        type(optimizer) is torch.optim.SGD
-        and group["momentum"] == 0
-        and group["weight_decay"] == 0
-        and not group["maximize"]
-        and getattr(optimizer, "grad_scale", None) is None  # p.grad is g times that
-    )
 
 
 def _layers(source: InPlace | tuple[nn.Module, Any]) -> tuple[Optimizer, list[_Layer], bool | None]:
@@ -723,6 +749,9 @@ class TrainingLedger:
     Raises `InputError` for another source, PQ and rPC, a pair without a ledger, comparators of
     another shape or with infinite r, ``every`` below 1, and a second ledger of an `InPlace`.
     """
+
+    in_blocks = True
+    """Its hooks know steps that are taken in blocks (`verify.block_steps.unseen`)."""
 
     def __init__(
         self,

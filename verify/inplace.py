@@ -8,7 +8,8 @@ keeps the latent weights u itself. When the optimizer steps,
     after     p points at its own memory again, where w = s F(u) is written.
 
 For plain stochastic gradient descent that is u_{t+1} = u_t - eta_t s B(u_t) grad f(s F(u_t)), the
-step of ProxConnect++ for the function f(s .). BC, PC, BNN, BNN++ are pairs of it. Two methods take
+step of ProxConnect++ for the function f(s .). BC, PC, BNN, BNN++ are pairs of it. On a CPU that step is taken
+here, block by block and with the same bits, where no other hooks look at it (`verify.block_steps`). Two methods take
 other steps, with P alone, and are not ProxConnect++:
 
     PQ     u_{t+1} = P(u_t - eta_t grad(u_t))      gradient at, and step from, the quantized point
@@ -44,6 +45,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from theory.errors import InputError
 from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
+from verify import block_steps
+from verify.block_steps import Watcher
+from verify.kernel_programs import BLOCK, Rooms
 from verify.kernels import Both, Kernel, both, kernel
 from verify.moving import MovingProx, moving
 from verify.prepared import PairLike, Prepared, nearest, prepare
@@ -53,8 +57,6 @@ METHODS = ("PC++", "PQ", "rPC")
 NONFINITE = ("raise", "skip", "ignore")
 _FORMAT = "proxpair latent weights, version 1"
 _KEY = "proxpair"
-_BLOCK = 1 << 16
-"""Elements per block on a CPU: two buffers of this length stay in the second cache."""
 _ATTACHED = WeakTensorKeyDictionary()
 
 
@@ -122,6 +124,19 @@ def _rule(prepared: Prepared, method: str, advance: bool) -> Rule:
 # --------------------------------------------------------------------------- one parameter
 
 
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Views of a parameter's tensors of at most ``count`` elements, and what writes F (and B) of each."""
+
+    count: int
+    flat: bool
+    u: Sequence[Tensor]
+    w: Sequence[Tensor]
+    b: Sequence[Tensor | None]
+    s: Sequence[Tensor | None]
+    write: Sequence[Callable[[], None]]
+
+
 @dataclass(eq=False)
 class Slot:
     """One attached parameter: its latent weight u, the memory w that the model sees, its scale and its mu.
@@ -145,8 +160,10 @@ class Slot:
     counting: bool = False
     negative: int = 0
     moved: bool = False
-    watch: Callable[[], None] | None = None
+    watch: Watcher | None = None
     kept: bool = False
+    blockwise: bool = False
+    pieces: _Pieces | None = None
 
     def intact(self) -> None:
         """Raise `InputError` if someone else has exchanged the parameter's memory or written into it."""
@@ -166,8 +183,8 @@ class Slot:
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Flat pieces of tensors of one shape that stay in a cache; the tensors themselves where they are not flat."""
-    if all(t.is_contiguous() for t in tensors) and not tensors[0].is_cuda and tensors[0].numel() > _BLOCK:
-        yield from zip(*(t.view(-1).split(_BLOCK) for t in tensors), strict=True)
+    if all(t.is_contiguous() for t in tensors) and not tensors[0].is_cuda and tensors[0].numel() > BLOCK:
+        yield from zip(*(t.view(-1).split(BLOCK) for t in tensors), strict=True)
     else:
         yield tensors
 
@@ -213,6 +230,9 @@ class InPlace:
     finite. ``generation`` grows whenever latent weights come from somewhere else than a step.
     """
 
+    in_blocks = True
+    """Its hooks know steps that are taken in blocks (`verify.block_steps.unseen`)."""
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -235,6 +255,7 @@ class InPlace:
         self._viewing = ""
         self._outermost = Outermost()
         self._scratch: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._rooms: Rooms = {}
         self._loaded: dict[str, Any] | None = None
         self._by_parameter = WeakTensorKeyDictionary()
         for slot in slots:
@@ -375,6 +396,7 @@ class InPlace:
     def _write_all(self) -> None:
         with torch.no_grad():
             for slot in self.slots:
+                slot.pieces = None
                 if self.method == "PQ":
                     self.rule.weights(slot.u, out=slot.u)
                 self._write(slot)
@@ -472,7 +494,7 @@ class InPlace:
             raise InputError(f"a step was taken inside {self._viewing}; leave that first")
         self._recover()
         for slot in self.slots:
-            slot.moved = False
+            slot.moved = slot.blockwise = False
         changed = _evaluated(args, kwargs)
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None and float(found_inf) > 0:
@@ -489,11 +511,15 @@ class InPlace:
         with torch.no_grad():
             if found_inf is None and self.nonfinite != "ignore" and not self._finite(moved):
                 return changed
+            blockwise = block_steps.unseen(optimizer)
             for slot in slots:
-                if not slot.parameter.requires_grad:
+                slot.blockwise = blockwise and slot.parameter.requires_grad and self._blockwise(optimizer, slot)
+                if slot.blockwise or not slot.parameter.requires_grad:
                     self._hold(slot.parameter)
             self._open = moved
             for slot in moved:
+                if slot.blockwise:
+                    continue
                 grad = slot.parameter.grad
                 assert grad is not None
                 self._multiply(slot, grad)
@@ -503,10 +529,67 @@ class InPlace:
                     slot.parameter.data = slot.u
         return changed
 
+    def _blockwise(self, optimizer: Optimizer, slot: Slot) -> bool:
+        """Whether the step of one parameter can be taken here, block by block."""
+        group, grad = optimizer.param_groups[slot.group], slot.parameter.grad
+        return (
+            grad is not None
+            and self.method == "PC++"
+            and self.rule.path is None
+            and not slot.counting
+            and block_steps.plain(optimizer, group)
+            and block_steps.possible(group, (slot.u, slot.w, grad))
+        )
+
+    def _step_blockwise(self, slot: Slot, eta: float) -> None:
+        """g <- s B(u) g, u <- u - eta g, w <- s F(u), and what the ledger wants to see before the last."""
+        rule, watch, grad, count = self.rule, slot.watch, slot.parameter.grad, block_steps.size()
+        assert grad is not None
+        if slot.pieces is None or slot.pieces.count != count:
+            slot.pieces = self._pieces(slot, count)
+        made = slot.pieces
+        grads = block_steps.pieces(grad, count, made.flat)
+        for k, (g, u, w, b, s, write) in enumerate(zip(grads, made.u, made.w, made.b, made.s, made.write, strict=True)):
+            if s is not None:
+                g.mul_(s)
+            if b is not None:
+                g.mul_(b)
+            elif rule.factor is not None and rule.factor != 1:
+                g.mul_(rule.factor)
+            u.add_(g, alpha=-eta)
+            if watch is not None:
+                watch.ahead_block(k, g, w, u)
+            write()
+            if s is not None:
+                w.mul_(s)
+        slot.moved = True
+        slot.version = slot.parameter._version
+        if watch is not None:
+            watch.ahead_done()
+
+    def _pieces(self, slot: Slot, count: int) -> _Pieces:
+        """The pieces of a parameter's tensors; they stay the same until `set`."""
+        rule, scale, flat = self.rule, slot.scale, slot.scale is None
+        u, w = (block_steps.pieces(t, count, flat) for t in (slot.u, slot.w))
+        s: Sequence[Tensor | None] = [scale] * len(u)
+        if scale is not None and scale.numel() > 1 and len(u) > 1:
+            s = scale.split(len(u[0]))  # one for each index of the first axis
+        b: Sequence[Tensor | None] = [None] * len(u)
+        if rule.joint is None:
+            write = [rule.weights.bound(*tensors, self._rooms) for tensors in zip(u, w, strict=True)]
+        else:
+            assert slot.b is not None
+            bs = block_steps.pieces(slot.b, count, flat)
+            write = [rule.joint.bound(*tensors, self._rooms) for tensors in zip(u, w, bs, strict=True)]
+            b = bs
+        return _Pieces(count, flat, u, w, b, s, write)
+
     def _finite(self, slots: list[Slot]) -> bool:
-        """Whether the step goes on. One pass that reads the gradients; exact when their norm overflows."""
+        """Whether the step goes on. One pass that reads the gradients; exact when their sum or norm overflows."""
         grads = [slot.parameter.grad for slot in slots if slot.parameter.grad is not None]
-        if math.isfinite(float(get_total_norm(grads))):
+        # a sum is finite only if all its terms are; the norm waits for a GPU once
+        here = all(g.device.type == "cpu" for g in grads)
+        if math.isfinite(sum(float(g.sum()) for g in grads) if here else float(get_total_norm(grads))):
             return True
         bad = [s.name for s, g in zip(slots, grads, strict=True) if not bool(torch.isfinite(g).all())]
         if not bad:
@@ -561,7 +644,10 @@ class InPlace:
             for slot in self._open:
                 if self.rule.path is not None:
                     slot.mu += float(optimizer.param_groups[slot.group]["lr"])
-                self._close(slot)
+                if slot.blockwise:
+                    self._step_blockwise(slot, float(optimizer.param_groups[slot.group]["lr"]))
+                else:
+                    self._close(slot)
         self._open = []
 
     def _close(self, slot: Slot) -> None:
@@ -572,7 +658,7 @@ class InPlace:
             self.rule.weights(slot.u, out=slot.u)
         slot.moved = True
         if slot.watch is not None:
-            slot.watch()
+            slot.watch.ahead()
         self._write(slot)
 
     def _recover(self) -> None:

@@ -189,6 +189,16 @@ def put_steps(b: Builder, firsts: Sequence[float], levels: Sequence[float]) -> R
 _WHOLE: dict[str, Callable[[Fraction], int]] = {"floor": math.floor, "ceil": math.ceil, "round": round}
 
 
+def height_of(classes: list[FloatClass], dtype: torch.dtype) -> float | None:
+    """c where the map is -c at every negative and c > 0 at every positive float, whatever it is at 0; else None."""
+    low, high = classes[0], classes[-1]
+    c = high.level
+    if c is None or low.level is None or not 0 < c < math.inf or low.level != -c or len(classes) == 1:
+        return None
+    positive = beside(0.0, dtype, True)
+    return c if -positive < classes[1].first and high.first <= positive else None
+
+
 @dataclass(frozen=True)
 class _Index:
     """The class of x as an integer: clamp(op(times x + plus), low, low + count - 1).
@@ -547,6 +557,7 @@ __all__ = [
     "dead_zone",
     "fits",
     "float_classes",
+    "height_of",
     "largest_of",
     "last_of",
     "line_of",

@@ -2,8 +2,8 @@
 
 A program is a list of torch operations. `Program.into` runs it on blocks that stay in the processor's
 cache, with ``out=`` everywhere; `Program.pure` runs the same operations as functions. There is no branch
-on data, but one: a block in which no |x| is beyond ``limit`` takes a shorter program, where there is one,
-that gives the same bits there.
+on data, but two, on a CPU: a block in which no |x| is beyond ``limit`` takes a shorter program, where there
+is one, that gives the same bits there; and c sign(x) is written by torch.sign in blocks without zeros and NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 65536  # elements: a few buffers of 256 KiB fit a second-level cache, and an operation outlasts its call
+BLOCK = 65536
+"""Elements per thread: a few buffers of 256 KiB fit a second-level cache, and an operation outlasts its call."""
 _GPU_BLOCK = 2**24
 
 
@@ -36,6 +37,7 @@ class Cell:
 
 
 Arg = Any  # Ref, Cell or a float
+Rooms = dict[tuple[int, torch.Size, torch.dtype], Tensor]
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,19 @@ class Builder:
 class Program:
     """Operations with buffers assigned: results live in the outputs or in scratch, and never in x.
 
-    ``core``: a shorter program that gives the same bits where |x| <= ``limit``.
+    ``core``: a shorter program that gives the same bits where |x| <= ``limit``. ``height``: c where the one
+    result is c sign(x) for every x but 0 and NaN.
     """
 
     def __init__(
-        self, builder: Builder, outputs: Sequence[Ref], core: Program | None = None, limit: float = math.inf
+        self,
+        builder: Builder,
+        outputs: Sequence[Ref],
+        core: Program | None = None,
+        limit: float = math.inf,
+        height: float | None = None,
     ) -> None:
-        self.core, self.limit = core, limit
+        self.core, self.limit, self.height = core, limit, height
         results = list(outputs)
         for i, ref in enumerate(results):
             if ref.at == 0 or ref in results[:i]:
@@ -220,7 +228,8 @@ class Program:
         n = x.numel()
         if n == 0:
             return
-        block = BLOCK if x.device.type == "cpu" else _GPU_BLOCK
+        # torch hands each thread an equal and contiguous share of every operation
+        block = BLOCK * torch.get_num_threads() if x.device.type == "cpu" else _GPU_BLOCK
         parts = [(x, *outs)]
         if n > block:
             parts = list(zip(*(t.view(-1).split(block) for t in (x, *outs)), strict=True))
@@ -233,8 +242,11 @@ class Program:
         ):
             held = torch.empty_like(parts[0][0])
         guarded = self.core is not None and x.device.type == "cpu"
+        signs = self.height is not None and x.device.type == "cpu" and not any(shared)
         kept: dict[bool, list[Any]] = {}
         for part in parts:
+            if signs and self._signs(*part):
+                continue
             if part[0].shape != shape:  # the last one
                 shape = part[0].shape
                 held = held[: len(part[0])] if held is not None else None
@@ -248,6 +260,50 @@ class Program:
                 regs[0] = held.copy_(part[0])
             for run, spots, options, to in program.steps:
                 run(*[regs[s] for s in spots], out=regs[to], **options)
+
+    def bound(self, x: Tensor, outs: Sequence[Tensor], rooms: Rooms) -> Callable[[], None]:
+        """`into` for the same tensors again and again, at less than half the price of a call.
+
+        No two of them share memory. ``rooms`` keeps scratch, for all who are given it and do not run at once.
+        """
+        shared = (False,) * len(outs)
+        if x.numel() == 0 or x.device.type != "cpu" or x.numel() > BLOCK * torch.get_num_threads():
+            return lambda: self.into(x, outs, shared)
+        plain, core, limit = self._calls(x, outs, rooms), None, self.limit
+        if self.core is not None:
+            core = self.core._calls(x, outs, rooms)
+
+        def run() -> None:
+            if self.height is not None and self._signs(x, outs[0]):
+                return
+            calls = plain
+            if core is not None and float(x.amax()) <= limit and float(x.amin()) >= -limit:
+                calls = core
+            for call, arguments, options in calls:
+                call(*arguments, **options)
+
+        return run
+
+    def _calls(self, x: Tensor, outs: Sequence[Tensor], rooms: Rooms) -> list[tuple[Any, list[Any], dict[str, Any]]]:
+        """The operations with their operands."""
+        scratch = []
+        for k, wide in enumerate(self.scratch):
+            key = (k, x.shape, self._type(wide))
+            if key not in rooms:
+                rooms[key] = torch.empty_like(x, dtype=self._type(wide))
+            scratch.append(rooms[key])
+        regs = [x, *outs, *scratch, *self._made(x.device)]
+        return [(run, [regs[s] for s in spots], {**options, "out": regs[to]}) for run, spots, options, to in self.steps]
+
+    def _signs(self, x: Tensor, out: Tensor) -> bool:
+        """Write c sign(x), at half the price of the program; False, with anything in ``out``, beside a 0 or a NaN."""
+        torch.sign(x, out=out)
+        flat = out if out.dim() == 1 else out.view(-1)
+        if torch.dot(flat, flat).item() != x.numel():  # exact: the partial sums are integers below 2^24
+            return False
+        if self.height is not None and self.height != 1:
+            out.mul_(self.height)
+        return True
 
     def _buffers(self, x: Tensor) -> list[Any]:
         """Scratch of x's shape, and after it the constants."""
@@ -270,4 +326,4 @@ class Program:
         return [made[r] for r in self.results]
 
 
-__all__ = ["BLOCK", "Builder", "Cell", "Program", "Ref"]
+__all__ = ["BLOCK", "Builder", "Cell", "Program", "Ref", "Rooms"]

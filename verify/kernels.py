@@ -10,7 +10,7 @@ which no form is known are evaluated on x clamped into them, and masked.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -26,13 +26,14 @@ from verify.kernel_forms import (
     clamped_steps,
     dead_zone,
     float_classes,
+    height_of,
     last_of,
     line_of,
     put_steps,
     stepped_line,
     uniform_steps,
 )
-from verify.kernel_programs import Builder, Program, Ref
+from verify.kernel_programs import Builder, Program, Ref, Rooms
 from verify.kernel_smooth import put_curve, put_swish, sharpness_of, short_reach, without_minus_zero
 from verify.lowering import _constant, _core_reach, lower
 
@@ -114,7 +115,8 @@ def _made(maps: Sequence[PiecewiseMap], dtype: torch.dtype) -> tuple[Program, li
         core = Program(short, [_put(short, m, True)[0] for m in maps])
     builder = Builder(dtype)
     found = [_put(builder, m) for m in maps]
-    return Program(builder, [ref for ref, _ in found], core, limit), [kind for _, kind in found]
+    height = height_of(float_classes(maps[0], dtype), dtype) if len(maps) == 1 else None
+    return Program(builder, [ref for ref, _ in found], core, limit, height), [kind for _, kind in found]
 
 
 class Kernel:
@@ -159,6 +161,19 @@ class Kernel:
         if self.kind == "general":
             return self._general(x, out)
         return _run(self._programs[x.dtype], x, (out,))[0]
+
+    def bound(self, x: Tensor, out: Tensor, rooms: Rooms) -> Callable[[], None]:
+        """What writes the values at x into ``out``, for the same tensors again and again (`Program.bound`).
+
+        Nothing is checked: contiguous tensors of one shape, type and device in separate memory.
+        """
+        if self.kind != "general":
+            return self._programs[x.dtype].bound(x, (out,), rooms)
+
+        def run() -> None:
+            self._general(x, out)
+
+        return run
 
     def pure(self, x: Tensor) -> Tensor:
         """The same values by functional operations, without control flow on data, for torch.compile and torch.export.
@@ -265,6 +280,18 @@ class Both:
             return self.forward(x, out_forward), self.backward(x, out_backward)
         f, b = _run(self._programs[x.dtype], x, (out_forward, out_backward))
         return f, b
+
+    def bound(self, x: Tensor, out_forward: Tensor, out_backward: Tensor, rooms: Rooms) -> Callable[[], None]:
+        """As `Kernel.bound`."""
+        if self.joint:
+            return self._programs[x.dtype].bound(x, (out_forward, out_backward), rooms)
+        forward, backward = self.forward.bound(x, out_forward, rooms), self.backward.bound(x, out_backward, rooms)
+
+        def run() -> None:
+            forward()
+            backward()
+
+        return run
 
     def pure(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(F(x), B(x)) by functional operations, as `Kernel.pure`."""

@@ -488,7 +488,7 @@ def weight_scale(w: Tensor, scale: str | int | None, mean_level: float) -> Tenso
         mean = size.mean(dim=2, keepdim=True)
     else:
         shape = (rows, *[1] * (w.dim() - 1))
-        mean = size.flatten(1).mean(dim=1).reshape(shape) if w.numel() else size.new_zeros(shape)
+        mean = size.reshape(rows, -1).mean(dim=1).reshape(shape) if w.numel() else size.new_zeros(shape)
     return torch.where(mean > 0, mean / mean_level, whole).to(w.dtype)
 
 

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from theory.files import results_folder
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-Out = Annotated[Path, typer.Option("--out", help="Folder with the results; figures, tables and page go there too.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", callback=results_folder, help="Folder with the results; figures, tables and page go there too."
+    ),
+]
 
 
 def figures(
@@ -34,9 +41,7 @@ def figures(
         _list_figures()
         return
     from figures.report import redraw
-    from figures.stages import check_folder
 
-    check_folder(out)
     kinds = [word.strip() for word in formats.split(",")]
     for path in redraw(out, names or [], True, kinds, style):
         typer.echo(path)
@@ -60,9 +65,7 @@ def report(out: Out = Path("out")) -> None:
     Example: proxpair report --out out
     """
     from figures.report import report as write
-    from figures.stages import check_folder
 
-    check_folder(out)
     typer.echo(f"open {write(out, visible=True)}")
 
 
@@ -95,7 +98,9 @@ def networks(
         Path | None,
         typer.Argument(metavar="[FOLDER]", help="Results of one profile; without it every OUT/networks/PROFILE."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pages, tables and figures.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option("--out", callback=results_folder, help="Folder for the pages, tables and figures.")
+    ] = Path("out"),
 ) -> None:
     """Write the report on the networks of `train --profile`: page, tables and figures from the stored CSV files.
 
@@ -122,7 +127,9 @@ def _advance(bar: Progress, task: TaskID, done: int, total: int) -> None:
 
 
 def paper(
-    out: Annotated[Path, typer.Option("--out", help="Folder for everything; open index.html there.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option("--out", callback=results_folder, help="Folder for everything; open index.html there.")
+    ] = Path("out"),
     seed: Annotated[int, typer.Option("--seed", help="The one seed of every random choice.")] = 0,
     steps: Annotated[int, typer.Option("--steps", help="Steps of each convex run, at least 1.")] = 1000,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the digits, at least 1.")] = 40,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theory.files import write_bytes, write_text
+from theory.files import results_folder, write_bytes, write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -147,7 +147,7 @@ def make(
     from figures.data import BENCHMARKS, read_verdicts
     from figures.report import build
     from figures.speed import FILES
-    from figures.stages import Stages, check_folder, contents, modules
+    from figures.stages import Stages, contents, modules
     from verify import campaign, converge, train
     from verify.networks import pick_device
 
@@ -155,7 +155,7 @@ def make(
     converge.check_arguments(seed, steps)
     train.check_arguments(seed, seeds, epochs)
     where = str(pick_device(device))
-    check_folder(out, write=True)
+    results_folder(out)
     timings: dict[str, float] = {}
     stages = Stages(out)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from theory.errors import InputError
-from theory.files import is_folder, write_text
+from theory.files import write_text
 
 LIBRARIES = (
     *("numpy", "scipy", "sympy", "mpmath", "matplotlib", "torch", "python-flint", "scikit-learn", "joblib"),
@@ -47,15 +45,6 @@ def modules(*names: str) -> str:
     """The SHA-256 of modules of figures/, by name and content."""
     texts = {name: hashlib.sha256(Path(__file__).with_name(f"{name}.py").read_bytes()).hexdigest() for name in names}
     return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
-
-
-def check_folder(out: Path, write: bool = False) -> None:
-    """Raises `InputError` where ``out`` is no folder and cannot become one, or, to ``write``, may not be written to."""
-    nearest = next(path for path in (out, *out.absolute().parents) if is_folder(path) or os.path.lexists(path))
-    if not is_folder(nearest):
-        raise InputError(f"a folder was expected for the results, but {nearest} is none")
-    if write and not os.access(nearest, os.W_OK):
-        raise InputError(f"a folder to write to was expected for the results, but {nearest} is read-only")
 
 
 @cache
@@ -124,4 +113,4 @@ class Stages:
         return True
 
 
-__all__ = ["LIBRARIES", "Stages", "check_folder", "contents", "modules", "sources", "versions"]
+__all__ = ["LIBRARIES", "Stages", "contents", "modules", "sources", "versions"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+import proxpair
 from figures import stages
 from figures.stages import Stages, contents, sources, versions
 from theory.errors import InputError
@@ -222,11 +225,23 @@ def test_a_folder_to_write_to_is_expected_before_any_work(tmp_path: Path, monkey
     for out in (tmp_path / "file", tmp_path / "file" / "out", Path("a" * 300)):
         with pytest.raises(InputError):
             paper.make(out, 0, 5, 1, 1, Progress(disable=True))
-    monkeypatch.setattr(stages.os, "access", lambda path, _: path != tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
     with pytest.raises(InputError, match="read-only"):
         paper.make(tmp_path / "new", 0, 5, 1, 1, Progress(disable=True))
-    stages.check_folder(tmp_path / "new")  # to read, that is enough
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_every_command_asks_for_a_folder_to_write_to_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    group: Any = typer.main.get_command(proxpair._application())
+    takes = {name for name, command in group.commands.items() if any("--out" in p.opts for p in command.params)}
+    assert {"converge", "train", "hypotheses", "transforms", "worst-case", "theorems", "networks", "report"} <= takes
+    for name in takes - {"catalogue"}:  # there it is for one page, which is quickly made
+        assert proxpair.main([name, "--out", str(tmp_path / "file" / "x")]) == 2, name
+        said = capsys.readouterr().err
+        assert said == f"proxpair: --out: a folder was expected for the results, but {tmp_path / 'file'} is none\n"
 
 
 def test_the_versions_name_what_the_results_hang_on() -> None:

@@ -50,6 +50,19 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
     return Path(path)
 
 
+def results_folder(out: Path) -> Path:
+    """``out`` itself. Raises `InputError` where it is no folder that can be written to, and cannot become one.
+
+    The options --out for a folder of results go through this, so that no work is done in vain.
+    """
+    nearest = next(path for path in (out, *out.absolute().parents) if is_folder(path) or os.path.lexists(path))
+    if not is_folder(nearest):
+        raise InputError(f"--out: a folder was expected for the results, but {nearest} is none")
+    if not os.access(nearest, os.W_OK):
+        raise InputError(f"--out: a folder to write to was expected for the results, but {nearest} is read-only")
+    return out
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether a folder has that name. Raises `InputError` for a name that no file can have."""
     try:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from theory.files import results_folder
+
 PROBLEM_NAMES = (
     *("quadratic", "diabetes", "breast-cancer", "plane", "spectrum", "binary", "lasso", "huber"),
     *("wide", "wide-least-squares", "wine", "modulus"),
@@ -64,7 +66,9 @@ def converge(
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a dask or ray cluster.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for convergence/*.csv.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", callback=results_folder, help="Folder for convergence/*.csv.")] = Path(
+        "out"
+    ),
 ) -> None:
     """Run pairs on convex problems with the convergence ledger on, and write it as CSV.
 
@@ -194,7 +198,7 @@ def train(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", help="With --profile: processes that train networks.")] = 1,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    out: Annotated[Path, typer.Option("--out", help="Folder for networks/.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", callback=results_folder, help="Folder for networks/.")] = Path("out"),
 ) -> None:
     """Train small networks with quantized weights, ledger on, and write CSV: on digits, or a whole profile.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from theory.files import results_folder
+
 Seed = Annotated[int, typer.Option("--seed", help="Seed of every random choice; runs use it and those after it.")]
 
 
@@ -15,7 +17,9 @@ def hypotheses(
     steps: Annotated[
         int, typer.Option("--steps", help="Steps of a run, 1 to 20000; exact runs take 300 at most.")
     ] = 300,
-    out: Annotated[Path, typer.Option("--out", help="Folder for convergence/hypotheses.csv.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option("--out", callback=results_folder, help="Folder for convergence/hypotheses.csv.")
+    ] = Path("out"),
 ) -> None:
     """Drop each hypothesis of the convergence statements alone, and show what breaks.
 
@@ -41,7 +45,10 @@ def transforms(
     steps: Annotated[int, typer.Option("--steps", help="Steps of each run, 1 to 20000.")] = 400,
     seeds: Annotated[int, typer.Option("--seeds", help="Starting points of each run, 1 to 1000.")] = 10,
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for convergence/transforms.csv, negative.csv and escape.csv.")
+        Path,
+        typer.Option(
+            "--out", callback=results_folder, help="Folder for convergence/transforms.csv, negative.csv and escape.csv."
+        ),
     ] = Path("out"),
 ) -> None:
     """Nonconvex f o T: which statements hold, how many runs end above the best, and backwards that turn negative.

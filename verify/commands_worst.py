@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from theory.files import results_folder
+
 
 def worst_case(
     setting: Annotated[
@@ -18,7 +20,9 @@ def worst_case(
         ),
     ] = None,
     steps: Annotated[int, typer.Option("--steps", help="Every n from 1 to this one, at most 10.")] = 5,
-    out: Annotated[Path, typer.Option("--out", help="Folder for convergence/worst_cases.csv.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option("--out", callback=results_folder, help="Folder for convergence/worst_cases.csv.")
+    ] = Path("out"),
 ) -> None:
     """Worst cases of ProxConnect, convex f and r, beside the bounds: found by PEPit (extra 'worst'), not proofs.
 

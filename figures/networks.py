@@ -433,6 +433,10 @@ def draw_accuracy(table: Table) -> Figure:
                 if row["seed"] != "all":
                     axes.plot(mean, y - 0.28, linestyle="none", marker=".", markersize=pt(4), color=GREY)
                     continue
+                if math.isnan(mean):
+                    words = "no run was finished"
+                    axes.text(0.02, y, words, transform=axes.get_yaxis_transform(), va="center", fontsize=pt(6))
+                    continue
                 kind = KINDS[row["standing"]]
                 _interval(axes, y, mean, 100 * number(row["low"]), 100 * number(row["high"]), kind)
         axes.set_yticks(range(len(methods)), [wrapped(m, 24) for m in reversed(methods)])
@@ -1079,10 +1083,16 @@ def _what_was_run(results: Results) -> str:
 
 
 def _failures(results: Results, e: Experiment) -> str:
-    stopped = [row for row in results.finals(e.name) if row["failed"]]
+    stopped: dict[tuple[str, str], list[str]] = {}
+    for row in results.finals(e.name):
+        if row["failed"]:
+            stopped.setdefault((row["method"], row["failed"]), []).append(row["seed"])
     if not stopped:
         return ""
-    items = "".join(f"<li>{escape(r['method'])}, seed {r['seed']}: {escape(r['failed'])}</li>" for r in stopped)
+    items = "".join(
+        f"<li>{escape(method)}, seed{'s' if len(seeds) > 1 else ''} {escape(listed(seeds))}: {escape(why)}</li>"
+        for (method, why), seeds in stopped.items()
+    )
     return f"<p>Networks whose training stopped early, and that no mean counts:</p><ul>{items}</ul>"
 
 

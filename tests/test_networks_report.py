@@ -531,9 +531,34 @@ def test_a_method_of_which_no_network_came_to_its_end_has_no_accuracy(copy: Path
     row = Tables(text).of("one: test accuracy")[1][2]
     dash = "\N{EN DASH}"
     assert row[4:9] == ["0", dash, dash, dash, dash]
+    assert "BC, seeds 0, 1, 2, 3 and 4: epoch 3" in text
     assert all("BC" not in row[:2] for row in Tables(text).of("one: the planned comparisons")[1])
     with drawing():
-        assert [wrong_with_layout(p.draw(p.table)) for p in networks.plots(results)[:3]] == [[]] * 3
+        figures = [p.draw(p.table) for p in networks.plots(results)[:3]]
+        assert [wrong_with_layout(figure) for figure in figures] == [[]] * 3
+    texts = [t.get_text() for figure in figures for axes in figure.axes for t in axes.texts]
+    assert texts.count("no run was finished") == 1
+
+
+def test_the_table_of_the_documents_is_that_of_the_stored_results() -> None:
+    results = networks.read(ROOT / "benchmarks" / "results" / "networks-cpu")
+    worse = {
+        (row["experiment"], row["first"])
+        for row in results.paired
+        if row["planned"] and row["second"] == "BC" and row["answer"] != "not significant"
+    }
+    names = [e.name for e in results.experiments]
+    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for method in dict.fromkeys(row["method"] for row in results.summary):
+        cells = []
+        for name in names:
+            (row,) = (row for row in results.summary if (row["experiment"], row["method"]) == (name, method))
+            mean, sd, n = 100 * row["test_mean"], 100 * row["test_sd"], row["n"]
+            few = "" if n == 5 else f" ({n})"
+            star = "*" if (name, method) in worse else ""
+            cells.append("none" if n == 0 else f"{mean:.1f} \N{PLUS-MINUS SIGN} {sd:.1f}{star}{few}")
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    assert "\n".join(["", *lines, ""]) in (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 
 
 # --------------------------------------------------------------------------- what is refused

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from theory.errors import InputError
-from verify import accounts, block_steps, kernel_programs
+from verify import accounts, kernel_programs
 from verify.accounts import COLUMNS, TOTAL, Account, TrainingLedger, regularizing, terms_of
 from verify.inplace import attach
 from verify.kernels import kernel
@@ -235,7 +235,6 @@ def test_a_ledger_of_steps_in_blocks_is_that_of_the_optimizer_s(
     pair: str, how: dict[str, Any], comparators: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernel_programs, "BLOCK", 32)
-    monkeypatch.setattr(block_steps, "BLOCK", 32)
     monkeypatch.setattr(accounts, "BLOCK", 64)  # bytes: a block of the account's own is shorter
     found = []
     for seen in (False, True):

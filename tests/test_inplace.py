@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from theory.errors import InputError
-from verify import block_steps, inplace, kernel_programs
+from verify import inplace, kernel_programs
+from verify.accounts import TrainingLedger
 from verify.inplace import InPlace, attach
 from verify.prepared import prepare
 from verify.quantizers import binarize
@@ -867,7 +869,6 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel_programs, "BLOCK", 64)
-    monkeypatch.setattr(block_steps, "BLOCK", 64)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -952,6 +953,130 @@ def test_tensors_in_another_order_and_another_number_of_threads() -> None:
         found.append(torch.cat([quantizer.slots[0].u, p.detach()]))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+def _one(value: float = 1.0, pair: str = "BC", **how: Any) -> tuple[nn.Parameter, torch.optim.SGD, InPlace]:
+    """A parameter at 1, its optimizer and quantizer; a gradient of 1 is there."""
+    p = nn.Parameter(torch.full((2, 2), value))
+    optimizer = torch.optim.SGD([p], **{"lr": 0.125, **how})
+    quantizer = attach(optimizer, pair)
+    p.grad = torch.ones_like(p)
+    return p, optimizer, quantizer
+
+
+def test_a_graph_made_with_the_former_weights_is_refused() -> None:
+    p, optimizer, quantizer = _one()
+    x = torch.ones(2, requires_grad=True)
+    loss = (p @ x).square().sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    assert quantizer.slots[0].blockwise
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    optimizer.zero_grad()
+    (p @ x).sum().backward()
+    optimizer.step()  # but the weights are those of the quantizer
+
+
+def test_the_gradient_of_a_step_that_broke_off_is_not_that_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, optimizer, quantizer = _one()
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    for again in (True, False):
+        p.grad = torch.full_like(p, 100.0)
+        monkeypatch.setattr(optimizer, "_init_group", broken)
+        with pytest.raises(ZeroDivisionError):
+            optimizer.step()
+        monkeypatch.undo()
+        optimizer.zero_grad()
+        if again:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+        assert torch.equal(quantizer.slots[0].u, torch.full_like(p, 0.875))
+        assert torch.equal(p.detach(), torch.ones_like(p))
+    monkeypatch.setattr(quantizer, "_blockwise", broken)  # before the optimizer's turn the gradient stays
+    p.grad = torch.ones_like(p)
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step()
+    assert p.grad is not None
+
+
+def test_groups_that_were_changed_are_followed() -> None:
+    p, optimizer, quantizer = _one()
+    u = quantizer.slots[0].u
+    optimizer.param_groups[0]["params"] = []
+    optimizer.step()  # frozen so
+    assert torch.equal(u, torch.ones_like(p))
+    optimizer.add_param_group({"params": [p], "lr": 0.5})
+    optimizer.step()
+    assert quantizer.slots[0].blockwise
+    assert torch.equal(u, torch.full_like(p, 0.5))
+    optimizer.param_groups[1]["momentum"] = 0.5
+    optimizer.step()
+    assert not quantizer.slots[0].blockwise
+    optimizer.param_groups.pop()
+    optimizer.step()
+    assert torch.equal(u, torch.zeros_like(p))
+    with pytest.warns(UserWarning, match="duplicate"):
+        twice = torch.optim.SGD([p, p], lr=0.125)
+    quantizer.detach()
+    again = attach(twice, "BC")
+    twice.step()
+    assert not again.slots[0].blockwise
+
+
+def test_steps_of_somebody_else_s_own_are_left_to_them() -> None:
+    p, optimizer, quantizer = _one()
+
+    def backwards(self: Any, closure: Any = None) -> None:
+        with torch.no_grad():
+            p.add_(p.grad, alpha=1.0)
+
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    optimizer.step()
+    scheduler.step()
+    assert quantizer.slots[0].blockwise
+    assert torch.equal(quantizer.slots[0].u, torch.full_like(p, 0.875))
+    optimizer.step = MethodType(torch.optim.Optimizer.profile_hook_step(backwards), optimizer)  # type: ignore[method-assign]  # the point
+    optimizer.step()
+    assert not quantizer.slots[0].blockwise
+    assert torch.equal(quantizer.slots[0].u, torch.full_like(p, 1.875))
+
+    class Mine(TrainingLedger):
+        pass
+
+    p, optimizer, quantizer = _one()
+    Mine(quantizer)
+    optimizer.step()
+    assert not quantizer.slots[0].blockwise
+
+
+def test_rates_modes_and_scratch_of_steps_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, optimizer, quantizer = _one(-0.0, lr=0)
+    optimizer.step()
+    assert quantizer.slots[0].blockwise
+    assert not torch.signbit(quantizer.slots[0].u).any()  # -0.0 + 0 is 0.0, as the optimizer has it
+    optimizer.param_groups[0]["lr"] = 1
+    with torch.inference_mode():
+        optimizer.step()
+    assert not quantizer.slots[0].blockwise
+    optimizer.step()
+    assert quantizer.slots[0].blockwise
+    assert quantizer.slots[0].__getstate__()["pieces"] is None
+    quantizer.cancel()
+    assert not quantizer.slots[0].blockwise
+    many = [nn.Parameter(torch.randn(k, 3)) for k in range(1, 60)]
+    optimizer = plain(many)
+    quantizer = attach(optimizer, "BNN++")
+    for p in many:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    scratch = {k for k, _, _ in quantizer._rooms}
+    assert sum(t.numel() for t in quantizer._rooms.values()) < 2 * 256 * len(scratch)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1000)
+    assert kernel_programs.block_size() < 2**24  # a sum of ones over a block is exact
 
 
 def test_blocks_cover_a_long_tensor(device: torch.device) -> None:

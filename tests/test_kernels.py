@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +18,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_benchmarks import loaded
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from theory.catalogue import CATALOGUE, PROX_LIBRARY, TRANSFORM_LIBRARY
 from theory.errors import InputError, Undecided
@@ -185,6 +188,24 @@ def test_a_zero_or_a_missing_value_in_a_block_is_seen(dtype: torch.dtype, monkey
                 assert same(found, lower(m, "torch")(x)), (text, special)
             here = x.clone()
             assert same(kernel(m)(here, here), lower(m, "torch")(x))
+
+
+def test_no_branch_is_recorded_with_the_operations() -> None:
+    """What is traced where no block has a zero is run on zeros too."""
+    k, pair = kernel(parse("Piecewise((-1, x < 0), (1, True))")), both(SWISH, SLOPE)
+    shown, other = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 1e30])
+    for function in (k, pair.forward):
+        wanted = function(other)
+        assert bits(make_fx(function)(shown)(other)) == bits(wanted)
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, torch.jit.TracerWarning):  # people use jit.trace all the same
+                warnings.simplefilter("ignore", category)
+            traced = torch.jit.trace(lambda x, f=function: f(x), shown)
+        assert bits(traced(other)) == bits(wanted)
+    with FakeTensorMode():
+        fake = torch.empty(3)
+        assert k(fake).shape == (3,)
+    assert k(fake).shape == (3,)
 
 
 def test_a_pair_that_is_bound_is_the_pair() -> None:

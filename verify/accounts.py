@@ -34,7 +34,7 @@ from theory.errors import InputError, Undecided
 from theory.files import write_csv
 from theory.maps import OO, PiecewiseMap
 from verify.block_steps import plain
-from verify.inplace import InPlace, Outermost, Slot, is_identity
+from verify.inplace import InPlace, Outermost, Slot, count, is_identity
 from verify.kernels import kernel
 from verify.ledger import domain
 from verify.lowering import lower
@@ -595,7 +595,7 @@ class _Layer:
             self.negative = 0.0
             if self.prepared.negative:
                 b = kernel(self.prepared.backward)(self.u)
-                self.negative = float(torch.lt(b, 0, out=b).sum(dtype=torch.float64))
+                self.negative = count(torch.lt(b, 0, out=b))
 
     def ahead(self) -> None:
         """The optimizer has moved u, and the model's weights are still v_t."""
@@ -673,7 +673,7 @@ class _Layer:
             return
         now = self.write_level(self._room())
         if self.level.numel():
-            self.flips = int(torch.ne(self.level, now, out=self.level).sum(dtype=torch.float64))
+            self.flips = count(torch.ne(self.level, now, out=self.level))
         self.level = now
 
     @property

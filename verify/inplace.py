@@ -38,6 +38,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -47,7 +48,7 @@ from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
 from verify import block_steps
 from verify.block_steps import Watcher
-from verify.kernel_programs import BLOCK, Rooms
+from verify.kernel_programs import BLOCK, Rooms, block_size
 from verify.kernels import Both, Kernel, both, kernel
 from verify.moving import MovingProx, moving
 from verify.prepared import PairLike, Prepared, nearest, prepare
@@ -143,8 +144,9 @@ class Slot:
 
     u is w itself where no second copy is needed (PQ and rPC without a scale). ``b`` is B(u), where a
     pass that computes F(u) gives it too. ``negative`` counts the coordinates with B(u) < 0 of the last
-    step, where ``counting`` asks for it. ``moved``: whether the last step reached it. ``watch`` is called
-    when the optimizer has moved u and w is still that of before, for the ledger that ``kept`` says there is.
+    step, where ``counting`` asks for it. ``moved``: whether the last step reached it. ``watch`` looks on when u
+    has moved and w is still that of before, for the ledger that ``kept`` says there is. ``taken``: the group of
+    the step that comes where it is taken in blocks; the optimizer does not see the gradient then.
     """
 
     name: str
@@ -162,8 +164,16 @@ class Slot:
     moved: bool = False
     watch: Watcher | None = None
     kept: bool = False
-    blockwise: bool = False
+    taken: dict[str, Any] | None = None
     pieces: _Pieces | None = None
+
+    @property
+    def blockwise(self) -> bool:
+        """Whether the step that comes is taken in blocks."""
+        return self.taken is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "pieces": None}  # they hold functions, and are made anew
 
     def intact(self) -> None:
         """Raise `InputError` if someone else has exchanged the parameter's memory or written into it."""
@@ -187,6 +197,12 @@ def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         yield from zip(*(t.view(-1).split(BLOCK) for t in tensors), strict=True)
     else:
         yield tensors
+
+
+def count(flags: Tensor) -> int:
+    """The sum of zeros and ones, exactly."""
+    # float32 is exact up to 2^24, and summing it as float64 takes several times as long
+    return int(flags.sum(dtype=torch.float64 if flags.numel() > 1 << 24 else None))
 
 
 class Outermost:
@@ -478,7 +494,7 @@ class InPlace:
     def _below(self, b: Tensor, out: Tensor) -> int:
         """How many b are negative."""
         # a comparison written as 0 and 1 of its own type costs a seventh of one written as bools
-        return int(torch.lt(b, 0, out=out).sum(dtype=torch.float64 if b.numel() > 1 << 24 else None))
+        return count(torch.lt(b, 0, out=out))
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
         if not self._outermost.enters():
@@ -486,7 +502,8 @@ class InPlace:
         try:
             return self._begin(optimizer, args, kwargs)
         except BaseException:
-            self._cancel_others()  # no step for one is a step for none
+            self.cancel()  # no step for one is a step for none
+            self._cancel_others()
             raise
 
     def _begin(self, optimizer: Optimizer, args: Any, kwargs: Any) -> Any:
@@ -494,7 +511,7 @@ class InPlace:
             raise InputError(f"a step was taken inside {self._viewing}; leave that first")
         self._recover()
         for slot in self.slots:
-            slot.moved = slot.blockwise = False
+            slot.moved, slot.taken = False, None
         changed = _evaluated(args, kwargs)
         found_inf = getattr(optimizer, "found_inf", None)
         if found_inf is not None and float(found_inf) > 0:
@@ -511,12 +528,16 @@ class InPlace:
         with torch.no_grad():
             if found_inf is None and self.nonfinite != "ignore" and not self._finite(moved):
                 return changed
-            blockwise = block_steps.unseen(optimizer)
+            self._open = moved
+            if block_steps.unseen(optimizer):
+                groups = block_steps.groups_of(optimizer)
+                for slot in moved:
+                    own = groups.get(id(slot.parameter), [])
+                    if len(own) == 1 and self._blockwise(optimizer, slot, own[0]):
+                        slot.taken = own[0]
             for slot in slots:
-                slot.blockwise = blockwise and slot.parameter.requires_grad and self._blockwise(optimizer, slot)
                 if slot.blockwise or not slot.parameter.requires_grad:
                     self._hold(slot.parameter)
-            self._open = moved
             for slot in moved:
                 if slot.blockwise:
                     continue
@@ -529,9 +550,9 @@ class InPlace:
                     slot.parameter.data = slot.u
         return changed
 
-    def _blockwise(self, optimizer: Optimizer, slot: Slot) -> bool:
+    def _blockwise(self, optimizer: Optimizer, slot: Slot, group: dict[str, Any]) -> bool:
         """Whether the step of one parameter can be taken here, block by block."""
-        group, grad = optimizer.param_groups[slot.group], slot.parameter.grad
+        grad = slot.parameter.grad
         return (
             grad is not None
             and self.method == "PC++"
@@ -543,7 +564,7 @@ class InPlace:
 
     def _step_blockwise(self, slot: Slot, eta: float) -> None:
         """g <- s B(u) g, u <- u - eta g, w <- s F(u), and what the ledger wants to see before the last."""
-        rule, watch, grad, count = self.rule, slot.watch, slot.parameter.grad, block_steps.size()
+        rule, watch, grad, count = self.rule, slot.watch, slot.parameter.grad, block_size()
         assert grad is not None
         if slot.pieces is None or slot.pieces.count != count:
             slot.pieces = self._pieces(slot, count)
@@ -563,16 +584,18 @@ class InPlace:
             if s is not None:
                 w.mul_(s)
         slot.moved = True
+        increment_version(slot.parameter)  # a graph that was made with the former weights must not be used
         slot.version = slot.parameter._version
         if watch is not None:
             watch.ahead_done()
 
     def _pieces(self, slot: Slot, count: int) -> _Pieces:
         """The pieces of a parameter's tensors; they stay the same until `set`."""
-        rule, scale, flat = self.rule, slot.scale, slot.scale is None
+        rule, scale = self.rule, slot.scale
+        flat = scale is None or scale.numel() == 1
         u, w = (block_steps.pieces(t, count, flat) for t in (slot.u, slot.w))
-        s: Sequence[Tensor | None] = [scale] * len(u)
-        if scale is not None and scale.numel() > 1 and len(u) > 1:
+        s: Sequence[Tensor | None] = [scale if scale is None or not flat else scale.reshape(())] * len(u)
+        if scale is not None and not flat and len(u) > 1:
             s = scale.split(len(u[0]))  # one for each index of the first axis
         b: Sequence[Tensor | None] = [None] * len(u)
         if rule.joint is None:
@@ -618,6 +641,8 @@ class InPlace:
     def cancel(self) -> None:
         """Take no part in the step that has begun: another quantizer of the optimizer leaves it out."""
         self._release()
+        for slot in self.slots:
+            slot.taken = None
         for slot in self._open:
             if slot.u is not slot.w:
                 slot.parameter.data = slot.w
@@ -631,7 +656,8 @@ class InPlace:
 
     def _release(self) -> None:
         for p, grad in self._held:
-            p.grad = grad
+            if p.grad is None:  # another one came after a step that broke off
+                p.grad = grad
         self._held = []
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -644,8 +670,8 @@ class InPlace:
             for slot in self._open:
                 if self.rule.path is not None:
                     slot.mu += float(optimizer.param_groups[slot.group]["lr"])
-                if slot.blockwise:
-                    self._step_blockwise(slot, float(optimizer.param_groups[slot.group]["lr"]))
+                if slot.taken is not None:
+                    self._step_blockwise(slot, slot.taken["lr"])
                 else:
                     self._close(slot)
         self._open = []
@@ -663,6 +689,9 @@ class InPlace:
 
     def _recover(self) -> None:
         """Put w back after a step that ended by an exception."""
+        # the gradients of that step are not those of the next one
+        gone = {id(slot.parameter) for slot in self._open if slot.blockwise}
+        self._held = [(p, grad) for p, grad in self._held if id(p) not in gone]
         self._release()
         with torch.no_grad():
             for slot in self._open:
@@ -934,4 +963,4 @@ def attach(
     return InPlace(optimizer, rule, slots, method, nonfinite, pair, levels, dict(parameters))
 
 
-__all__ = ["METHODS", "NONFINITE", "InPlace", "Outermost", "Rule", "Slot", "attach", "is_identity"]
+__all__ = ["METHODS", "NONFINITE", "InPlace", "Outermost", "Rule", "Slot", "attach", "count", "is_identity"]

@@ -19,6 +19,8 @@ from torch import Tensor
 BLOCK = 65536
 """Elements per thread: a few buffers of 256 KiB fit a second-level cache, and an operation outlasts its call."""
 _GPU_BLOCK = 2**24
+_MOST = 128
+"""Threads that share a block at most: a sum of ones over it is exact in float32."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Cell:
 
 
 Arg = Any  # Ref, Cell or a float
-Rooms = dict[tuple[int, torch.Size, torch.dtype], Tensor]
+Rooms = dict[tuple[int, int, torch.dtype], Tensor]
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,17 @@ class Builder:
 
     def narrowed(self, a: Ref) -> Ref:
         return self.op("narrow", a, wide=False) if self.is_wide(a) else a
+
+
+def block_size() -> int:
+    """Elements of a block on a CPU: torch hands each thread an equal and contiguous share of every operation."""
+    return BLOCK * min(torch.get_num_threads(), _MOST)
+
+
+def _looks(x: Tensor) -> bool:
+    """Whether a branch may depend on the values of x: not while operations are recorded to be run on others."""
+    depth = getattr(torch._C, "_len_torch_dispatch_stack", int)()
+    return type(x) in (Tensor, torch.nn.Parameter) and not torch._C._is_tracing() and depth == 0
 
 
 class Program:
@@ -228,8 +241,7 @@ class Program:
         n = x.numel()
         if n == 0:
             return
-        # torch hands each thread an equal and contiguous share of every operation
-        block = BLOCK * torch.get_num_threads() if x.device.type == "cpu" else _GPU_BLOCK
+        block = block_size() if x.device.type == "cpu" else _GPU_BLOCK
         parts = [(x, *outs)]
         if n > block:
             parts = list(zip(*(t.view(-1).split(block) for t in (x, *outs)), strict=True))
@@ -241,12 +253,15 @@ class Program:
             for same, fine in zip(shared, p.aliases, strict=True)
         ):
             held = torch.empty_like(parts[0][0])
-        guarded = self.core is not None and x.device.type == "cpu"
-        signs = self.height is not None and x.device.type == "cpu" and not any(shared)
+        looks = x.device.type == "cpu" and _looks(x)
+        guarded = self.core is not None and looks
+        signs = self.height is not None and looks and not any(shared)
         kept: dict[bool, list[Any]] = {}
         for part in parts:
-            if signs and self._signs(*part):
-                continue
+            if signs:
+                signs = self._signs(*part)
+                if signs:
+                    continue
             if part[0].shape != shape:  # the last one
                 shape = part[0].shape
                 held = held[: len(part[0])] if held is not None else None
@@ -267,15 +282,20 @@ class Program:
         No two of them share memory. ``rooms`` keeps scratch, for all who are given it and do not run at once.
         """
         shared = (False,) * len(outs)
-        if x.numel() == 0 or x.device.type != "cpu" or x.numel() > BLOCK * torch.get_num_threads():
+        if x.numel() == 0 or x.device.type != "cpu" or x.numel() > block_size():
             return lambda: self.into(x, outs, shared)
         plain, core, limit = self._calls(x, outs, rooms), None, self.limit
         if self.core is not None:
             core = self.core._calls(x, outs, rooms)
 
+        signs = self.height is not None
+
         def run() -> None:
-            if self.height is not None and self._signs(x, outs[0]):
-                return
+            nonlocal signs
+            if signs:
+                signs = self._signs(x, outs[0])
+                if signs:
+                    return
             calls = plain
             if core is not None and float(x.amax()) <= limit and float(x.amin()) >= -limit:
                 calls = core
@@ -286,12 +306,13 @@ class Program:
 
     def _calls(self, x: Tensor, outs: Sequence[Tensor], rooms: Rooms) -> list[tuple[Any, list[Any], dict[str, Any]]]:
         """The operations with their operands."""
-        scratch = []
+        scratch, length = [], x.numel()
+        bits = (length - 1).bit_length()  # a few lengths serve all
         for k, wide in enumerate(self.scratch):
-            key = (k, x.shape, self._type(wide))
+            key = (k, bits, self._type(wide))
             if key not in rooms:
-                rooms[key] = torch.empty_like(x, dtype=self._type(wide))
-            scratch.append(rooms[key])
+                rooms[key] = torch.empty(1 << bits, dtype=self._type(wide))
+            scratch.append(rooms[key][:length].view(x.shape))
         regs = [x, *outs, *scratch, *self._made(x.device)]
         return [(run, [regs[s] for s in spots], {**options, "out": regs[to]}) for run, spots, options, to in self.steps]
 
@@ -326,4 +347,4 @@ class Program:
         return [made[r] for r in self.results]
 
 
-__all__ = ["BLOCK", "Builder", "Cell", "Program", "Ref", "Rooms"]
+__all__ = ["BLOCK", "Builder", "Cell", "Program", "Ref", "Rooms", "block_size"]

@@ -514,6 +514,21 @@ def test_a_pair_whose_r_is_infinite_ends_the_account(device: torch.device) -> No
         assert "ended when TWN came, whose r is infinite at v_t or a comparator" in ledger.report()
 
 
+@pytest.mark.parametrize("pair", ["BC", "BNN++"])
+def test_latent_weights_that_are_not_finite_end_the_account(pair: str, device: torch.device) -> None:
+    model = network(device)
+    optimizer = sgd(model.named_parameters())
+    quantizer = attach(optimizer, pair, nonfinite="ignore")
+    ledger = TrainingLedger(quantizer, every=2)
+    train(model, optimizer, 3)
+    with torch.no_grad():
+        next(iter(quantizer.latents.values()))[0, 0] = math.nan
+    quantizer.refresh()
+    train(model, optimizer, 3)  # no step is lost
+    assert math.isnan(ledger.now()[0]["D_first"])
+    assert "the account ended when" in ledger.report()
+
+
 def test_a_closed_ledger_leaves_the_next_one_alone(device: torch.device) -> None:
     model = network(device)
     optimizer = sgd(model.parameters())

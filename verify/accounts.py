@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -556,7 +557,8 @@ class _Layer:
     def _end(self, anew: bool, why: str) -> None:
         """Keep the account as it is: what its tensors share with the model goes on without it."""
         if anew:
-            self.open()  # the latent weights of the sums are gone
+            with suppress(InputError):  # latent weights that are not finite: then the account says NaN
+                self.open()  # the latent weights of the sums are gone
         if self.live:
             self.account.v = self._row(self.point(self.u, self._room()))
         self.account.u = self.account.u.clone()

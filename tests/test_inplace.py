@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
@@ -15,13 +16,15 @@ from typing import Any
 import pytest
 import sympy as sp
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_benchmarks import loaded
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from theory.errors import InputError
-from verify import inplace, kernel_programs
+from verify import kernel_programs
 from verify.accounts import TrainingLedger
 from verify.inplace import InPlace, attach
 from verify.prepared import prepare
@@ -964,6 +967,58 @@ def _one(value: float = 1.0, pair: str = "BC", **how: Any) -> tuple[nn.Parameter
     return p, optimizer, quantizer
 
 
+ACTIONS = ("step", "zeros", "none", "infinite", "momentum", "rate", "sharper", "refresh", "view", "state", "frozen")
+
+
+def _after(actions: list[str], scale: str | None, seen: bool) -> list[Tensor]:
+    """Latent weights, weights and gradients after each of the actions and the step that follows it."""
+    found: list[Tensor] = []
+    generator = torch.Generator().manual_seed(2)
+    ps = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((5, 3), (2, 70))]
+    optimizer = torch.optim.SGD(ps, lr=0.5)
+    quantizer = attach(optimizer, "BNN++", scale=scale, nonfinite="skip", beta=2)
+    if seen:
+        optimizer.register_step_post_hook(lambda *_: None)  # somebody else's, so the optimizer takes the steps
+    for action in actions:
+        for p in ps:
+            p.grad = torch.randn(p.shape, generator=generator) * (action != "zeros")
+        group = optimizer.param_groups[0]
+        if action == "none":
+            ps[0].grad = None
+        elif action == "infinite":
+            ps[1].grad = torch.full_like(ps[1], -math.inf)
+        elif action == "momentum":
+            group["momentum"] = 0.5 - group["momentum"]
+        elif action == "rate":
+            group["lr"] = 0 if group["lr"] else 1
+        elif action == "sharper":
+            quantizer.set(beta=3)
+        elif action == "refresh":
+            with torch.no_grad():
+                quantizer.latents[quantizer.slots[0].name].mul_(-0.5)
+            quantizer.refresh()
+        elif action == "view":
+            with quantizer.hard():
+                pass
+        elif action == "state":
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        elif action == "frozen":
+            ps[0].requires_grad_(not ps[0].requires_grad)
+        optimizer.step()
+        found += [t.detach().clone() for slot in quantizer.slots for t in (slot.u, slot.parameter)]
+        found += [p.grad.clone() for p in ps if p.grad is not None]
+    return found
+
+
+@given(st.lists(st.sampled_from(ACTIONS), min_size=4, max_size=16), st.sampled_from([None, "tensor", "channel"]))
+@settings(max_examples=40)
+def test_whatever_is_done_between_steps_the_bits_are_the_optimizer_s(actions: list[str], scale: str | None) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel_programs, "BLOCK", 32)
+        together, apart = (_after(actions, scale, seen) for seen in (False, True))
+    assert all(a.shape == b.shape and _same_bits(a, b) for a, b in zip(together, apart, strict=True))
+
+
 def test_a_graph_made_with_the_former_weights_is_refused() -> None:
     p, optimizer, quantizer = _one()
     x = torch.ones(2, requires_grad=True)
@@ -1027,7 +1082,7 @@ def test_groups_that_were_changed_are_followed() -> None:
     assert not again.slots[0].blockwise
 
 
-def test_steps_of_somebody_else_s_own_are_left_to_them() -> None:
+def test_steps_of_somebody_else_s_own_are_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     p, optimizer, quantizer = _one()
 
     def backwards(self: Any, closure: Any = None) -> None:
@@ -1039,7 +1094,8 @@ def test_steps_of_somebody_else_s_own_are_left_to_them() -> None:
     scheduler.step()
     assert quantizer.slots[0].blockwise
     assert torch.equal(quantizer.slots[0].u, torch.full_like(p, 0.875))
-    optimizer.step = MethodType(torch.optim.Optimizer.profile_hook_step(backwards), optimizer)  # type: ignore[method-assign]  # the point
+    hooked = torch.optim.Optimizer.profile_hook_step(backwards)
+    monkeypatch.setattr(optimizer, "step", MethodType(hooked, optimizer))
     optimizer.step()
     assert not quantizer.slots[0].blockwise
     assert torch.equal(quantizer.slots[0].u, torch.full_like(p, 1.875))
@@ -1081,7 +1137,7 @@ def test_rates_modes_and_scratch_of_steps_in_blocks(monkeypatch: pytest.MonkeyPa
 
 def test_blocks_cover_a_long_tensor(device: torch.device) -> None:
     """B < 0 and the product, past the length of one block."""
-    p = nn.Parameter(torch.linspace(-1, 1, inplace.BLOCK + 1000, device=device).view(1, -1))
+    p = nn.Parameter(torch.linspace(-1, 1, kernel_programs.BLOCK + 1000, device=device).view(1, -1))
     optimizer = torch.optim.SGD([p], lr=1.0)
     quantizer = attach(optimizer, "BNN++")
     (slot,) = quantizer.slots

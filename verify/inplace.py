@@ -48,7 +48,7 @@ from theory.exact import X, to_float
 from theory.maps import PiecewiseMap
 from verify import block_steps
 from verify.block_steps import Watcher
-from verify.kernel_programs import BLOCK, Rooms, block_size
+from verify.kernel_programs import Rooms, block_size
 from verify.kernels import Both, Kernel, both, kernel
 from verify.moving import MovingProx, moving
 from verify.prepared import PairLike, Prepared, nearest, prepare
@@ -146,7 +146,8 @@ class Slot:
     pass that computes F(u) gives it too. ``negative`` counts the coordinates with B(u) < 0 of the last
     step, where ``counting`` asks for it. ``moved``: whether the last step reached it. ``watch`` looks on when u
     has moved and w is still that of before, for the ledger that ``kept`` says there is. ``taken``: the group of
-    the step that comes where it is taken in blocks; the optimizer does not see the gradient then.
+    the step under way, or else of the last one, where it is taken in blocks; the optimizer does not see the gradient
+    then.
     """
 
     name: str
@@ -169,7 +170,7 @@ class Slot:
 
     @property
     def blockwise(self) -> bool:
-        """Whether the step that comes is taken in blocks."""
+        """Whether the step under way, or else the last one, is taken in blocks."""
         return self.taken is not None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -193,8 +194,8 @@ class Slot:
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Flat pieces of tensors of one shape that stay in a cache; the tensors themselves where they are not flat."""
-    if all(t.is_contiguous() for t in tensors) and not tensors[0].is_cuda and tensors[0].numel() > BLOCK:
-        yield from zip(*(t.view(-1).split(BLOCK) for t in tensors), strict=True)
+    if all(t.is_contiguous() for t in tensors) and not tensors[0].is_cuda and tensors[0].numel() > block_size():
+        yield from zip(*(t.view(-1).split(block_size()) for t in tensors), strict=True)
     else:
         yield tensors
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sympy as sp
+from documents import ROOT
 from shortened import first_entries
 
 from theory.exact import X, to_float
@@ -150,3 +151,40 @@ def test_the_sweep_benchmark_prints_json_and_batched_and_single_agree(capsys: py
     assert found["least_divergence"] >= -1e-12
     assert found["batched_seconds"] > 0
     assert found["matrix_products_seconds"] > 0
+
+
+def told(text: str, readme: str) -> list[str]:
+    """What docs/tools.md and the README say otherwise than the stored steps."""
+    stored = json.loads((ROOT / "benchmarks" / "results" / "step-cpu.json").read_text(encoding="utf-8"))
+    rows = {batch: {row["name"]: row for row in found} for batch, found in stored["batches"].items()}
+    names = {
+        "BC in place": "BC in place",
+        "PC in place": "PC in place",
+        "BNN++ in place": "BNN++ in place",
+        "BC as a parametrization": "BC as a parametrization",
+        "straight-through by hand": "straight-through by hand",
+        "torchao's hard quantization, at every step": "torchao ProxHardQuant, period 1",
+        "torchao's PARQ map, at every step": "torchao ProxPARQ, period 1",
+    }
+    wanted = [
+        f"| {words} | " + " | ".join(f"{rows[batch][name]['ratio']:.2f}" for batch in ("128", "1024")) + " |"
+        for words, name in names.items()
+    ]
+    extra = [f"{100 * rows[batch]['BC in place, ledger']['extra']:.0f} %" for batch in ("128", "1024")]
+    floor = [f"{rows[batch]['BC in place']['floor']:.2f}" for batch in ("128", "1024")]
+    wanted += [f"The ledger adds {extra[0]} and {extra[1]}", f"{floor[0]} and {floor[1]} for BC"]
+    small = rows["128"]
+    ratios = [f"{small[name]['ratio']:.2f}" for name in ("BC in place", "straight-through by hand")]
+    in_readme = [f"costs {ratios[0]} times plain SGD's", f"(by hand {ratios[1]})"]
+    return [w for w in wanted if w not in " ".join(text.split())] + [
+        w for w in in_readme if w not in " ".join(readme.split())
+    ]
+
+
+def test_the_documents_tell_the_stored_times() -> None:
+    text = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert told(text, readme) == []
+    for old, new in (("1.18", "1.17"), ("6.84", "6.85"), ("34 %", "33 %"), ("1.09 and", "1.1 and")):
+        assert len(told(text.replace(old, new, 1), readme)) == 1, old
+    assert len(told(text, readme.replace("1.18 times", "1.1 times"))) == 1

@@ -263,6 +263,18 @@ def test_statistics_are_taken_anew_and_weights_stay() -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights, net.parameters(), strict=True))
 
 
+def test_gradients_grow_from_block_to_block_where_the_backward_map_of_activations_is_1(digits: datasets.Split) -> None:
+    """The norms of the first step's gradients in the first and the last block, as docs/networks.md has them."""
+    e = Experiment("deep", "digits", "resnet20", 4, "weights+activations", SCRATCH, 2, 64, (2.0,), 0.05, seeds=2)
+    for name, norms in {"BC": (22, 0.06), "BNN": (0.19, 0.04)}.items():
+        net = study._Net(Run(e, name, 2.0, 0, "final"), digits, CPU, None)
+        functional.cross_entropy(net.model(study._laid(digits.train_x[:64])), digits.train_y[:64]).backward()
+        blocks = [slot.parameter.grad for slot in net.inplace.slots][::2]  # the first convolution of each
+        assert len(blocks) == 9
+        found = [float(torch.linalg.vector_norm(g)) for g in (blocks[0], blocks[-1]) if g is not None]
+        assert found == pytest.approx(norms, rel=0.15)
+
+
 def test_a_run_that_blows_up_says_so(digits: datasets.Split) -> None:
     outcome = train(Run(replace(TINY, rest=1e38), "BC", 1e38, 0), digits, CPU)
     assert outcome.failed.startswith("epoch 1: ")

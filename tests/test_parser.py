@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import time
 from fractions import Fraction
+from typing import Any
 
 import pytest
 import sympy as sp
@@ -424,3 +426,17 @@ def test_the_window_of_a_far_turning_point() -> None:
 def test_zeros_outside_the_window_are_not_denied() -> None:
     m = parse("sign(Piecewise((sin(x), x < 1000), (1, True)))")
     assert m.known_to <= 32
+
+
+def test_a_text_is_parsed_again_where_the_interpreter_miscounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, calls = ast.parse, []
+
+    def parse_late(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(ast, "parse", parse_late)
+    assert parse("x + 1").exprs == (X + 1,)
+    assert len(calls) == 2

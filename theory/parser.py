@@ -148,7 +148,10 @@ class _Reader:
         try:
             with warnings.catch_warnings(), _deep_trees():
                 warnings.simplefilter("ignore")  # ast warns about "1 is x" and the like; refused below anyway
-                self.tree: ast.expr = ast.parse(self.text, mode="eval").body
+                try:
+                    self.tree: ast.expr = ast.parse(self.text, mode="eval").body
+                except SystemError:  # seen once in CPython 3.11: "AST constructor recursion depth mismatch"
+                    self.tree = ast.parse(self.text, mode="eval").body
         except SyntaxError as error:
             if "limit" in str(error.msg):  # Python's own bound on the digits of a number
                 raise InputError(f"{what}: a number of more than {MAX_DIGITS} digits") from None
